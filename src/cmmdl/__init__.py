@@ -1,0 +1,37 @@
+"""CMMDL: multi-modal image fusion.
+
+``Fuser`` fuses pictures, ``load_model`` gives the network as a torch module, ``cmmdl.metrics`` scores results.
+Public names are loaded on first use, so that ``cmmdl --help`` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cmmdl.errors import UserError as UserError
+    from cmmdl.fuser import Fuser as Fuser
+    from cmmdl.weights import available_models as available_models
+    from cmmdl.weights import load_model as load_model
+
+__version__ = version("cmmdl")
+
+_HOME = {
+    "Fuser": "cmmdl.fuser",
+    "UserError": "cmmdl.errors",
+    "available_models": "cmmdl.weights",
+    "load_model": "cmmdl.weights",
+}
+__all__ = ["Fuser", "UserError", "__version__", "available_models", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'cmmdl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,46 @@
+"""The ``cmmdl`` command: one file a subcommand.
+
+A subcommand's file imports torch, and whatever imports torch, inside its function: ``cmmdl --help`` must not wait.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from importlib import import_module
+
+import click
+
+import cmmdl
+from cmmdl.errors import UserError
+
+COMMANDS = ["fuse", "evaluate", "train", "models", "convert", "doctor"]
+
+
+class _Commands(click.Group):
+    """Finds the subcommands, suggests the nearest name for a wrong one, prints user errors as one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return COMMANDS
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            near = difflib.get_close_matches(cmd_name, COMMANDS, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"No such command {cmd_name!r}.{hint}")
+        command = import_module(f"cmmdl.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(cmmdl.__version__, prog_name="cmmdl")
+def main() -> None:
+    """Fuse two registered pictures of one scene into one that keeps what matters in both."""

@@ -1,0 +1,25 @@
+"""What all tests share: where the real pictures lie, and a steady number of threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def two_threads() -> None:
+    """The same thread count everywhere, so that float sums come out alike."""
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real pictures beside the checkout; a test that needs it is skipped where it is absent."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the folder of real pictures ../shared, which may not be redistributed")
+    return folder
