@@ -1,0 +1,95 @@
+"""FDLB, frequency-domain learning block: amplitudes and phases of both modalities, learnt in the spectrum."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+EPS = 1e-8
+
+
+class SpectrumMLP(nn.Sequential):
+    """``1x1 -> LeakyReLU(0.1) -> 1x1`` with biases, on amplitudes or phases.
+
+    Args:
+        channels: Channels in.
+        width: Channels inside and out.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(nn.Conv2d(channels, width, 1), nn.LeakyReLU(0.1, inplace=True), nn.Conv2d(width, width, 1))
+
+
+class FDLB(nn.Module):
+    """Frequency-domain learning block.
+
+    Each modality's amplitude is learnt on its own and joined with two phases: one learnt from both modalities and one
+    of its own. The two inverse transforms are added by magnitude.
+
+    Args:
+        width: Channels in and out.
+
+    Reference: CMMDL (Neural Networks 196:108450, 2025), FDLB.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.pre_vis, self.pre_ir = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
+        self.shared_phase = SpectrumMLP(2 * width, width)
+        self.amplitude_vis, self.amplitude_ir = SpectrumMLP(width, width), SpectrumMLP(width, width)
+        self.phase_vis, self.phase_ir = SpectrumMLP(width, width), SpectrumMLP(width, width)
+        self.post_vis = nn.Conv2d(width, width, 3, padding=1)
+        self.post_ir = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, vis: Tensor, ir: Tensor) -> tuple[Tensor, Tensor]:
+        """Features ``(B, width, H, W)`` of both modalities to learnt ones, visible first."""
+        size = (vis.shape[-2], vis.shape[-1])
+        amplitude_vis, phase_vis = polar_spectrum(self.pre_vis(vis) + EPS)
+        amplitude_ir, phase_ir = polar_spectrum(self.pre_ir(ir) + EPS)
+        shared = self.shared_phase(torch.cat([phase_vis, phase_ir], dim=1))
+        q_vis = synthesis(self.amplitude_vis(amplitude_vis), shared, self.phase_vis(phase_vis), size)
+        q_ir = synthesis(self.amplitude_ir(amplitude_ir), shared, self.phase_ir(phase_ir), size)
+        return self.post_vis(q_vis), self.post_ir(q_ir)
+
+
+def polar_spectrum(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Amplitude and phase of the half spectrum of ``(B, C, H, W)``, each ``(B, C, H, W // 2 + 1)``, channels-last.
+
+    The bins that are their own conjugate are real for a real image, but rounding leaves them an imaginary part of
+    either sign, which turns the phase of a negative value from +pi to -pi. Theirs is set to +0, so that the phase does
+    not depend on the FFT library or the number of threads.
+    """
+    spectrum = torch.fft.rfft2(x)
+    imaginary = torch.view_as_real(spectrum)[..., 1]
+    for row in own_conjugates(x.shape[-2]):
+        for column in own_conjugates(x.shape[-1]):
+            imaginary[..., row, column] = 0.0
+    amplitude, phase = spectrum.abs(), spectrum.angle()
+    return (
+        amplitude.contiguous(memory_format=torch.channels_last),
+        phase.contiguous(memory_format=torch.channels_last),
+    )
+
+
+def synthesis(amplitude: Tensor, shared_phase: Tensor, own_phase: Tensor, size: tuple[int, int]) -> Tensor:
+    """``|inverse(a, shared)| + |inverse(a, own)|``: ``(B, C, H, W)`` from half spectra."""
+    return inverse_polar(amplitude, shared_phase, size).abs() + inverse_polar(amplitude, own_phase, size).abs()
+
+
+def inverse_polar(amplitude: Tensor, phase: Tensor, size: tuple[int, int]) -> Tensor:
+    """The image ``(B, C, H, W)`` of a half spectrum that need not be one of a real image.
+
+    FFT libraries differ on such a spectrum, so its inverse is taken in stated steps: complex along the rows' axis, the
+    imaginary part of the columns that a real image has real set to 0, then complex-to-real along the other axis.
+    """
+    spectrum = torch.complex(amplitude * phase.cos() + 2 * EPS, amplitude * phase.sin() + EPS)
+    columns = torch.fft.ifft(spectrum, dim=-2)
+    imaginary = torch.view_as_real(columns)[..., 1]
+    for column in own_conjugates(size[1]):
+        imaginary[..., column] = 0.0
+    return torch.fft.irfft(columns, n=size[1], dim=-1).contiguous(memory_format=torch.channels_last)
+
+
+def own_conjugates(length: int) -> list[int]:
+    """Indices of a transform of this length that are their own conjugate: 0, and the middle of an even length."""
+    return [0] if length % 2 else [0, length // 2]

@@ -1,0 +1,92 @@
+"""SFCA, spatial-frequency cascaded attention: attention between channels, then a global convolution by FFT."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cmmdl.models.norm import ChannelLayerNorm
+
+
+class SFCA(nn.Module):
+    """Spatial-frequency cascaded attention.
+
+    The spatial stage is Restormer's transposed attention: within each head every channel attends to the others, the
+    similarities taken over all pixels. The frequency stage convolves a fourth projection ``u`` of the input with a
+    key made from the first stage's result, circularly and over the whole image, as a product of spectra.
+
+    Args:
+        width: Channels in and out.
+        heads: Attention heads; each takes ``width / heads`` neighbouring channels.
+        frequency: Whether the frequency stage is there; without it the spatial stage's result is returned.
+
+    Reference: CMMDL (Neural Networks 196:108450, 2025), SFCA; Zamir et al., Restormer (CVPR 2022), MDTA.
+    """
+
+    def __init__(self, width: int, heads: int, *, frequency: bool = True) -> None:
+        super().__init__()
+        self.width, self.heads, self.frequency = width, heads, frequency
+        maps = 4 if frequency else 3
+        self.temperature = nn.Parameter(torch.ones(1, heads, 1, 1))
+        self.qkvu = nn.Conv2d(width, maps * width, 1, bias=False)
+        self.qkvu_conv = nn.Conv2d(maps * width, maps * width, 3, padding=1, groups=maps * width, bias=False)
+        self.project = nn.Conv2d(width, width, 1, bias=False)
+        if frequency:
+            self.kv = nn.Conv2d(width, 2 * width, 1, bias=False)
+            self.kv_conv = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width, bias=False)
+            self.norm = ChannelLayerNorm(width)
+            self.project_frequency = nn.Conv2d(width, width, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, width, H, W)`` to the same shape."""
+        q, k, v = (self._branch(x, n) for n in range(3))
+        s = mix_channels(v, self.attention(q, k))
+        if not self.frequency:
+            return s
+        key = projection(s, self.kv, self.kv_conv, 0, self.width)
+        r = self.norm(circular_convolution(self._branch(x, 3), key))
+        value = projection(s, self.kv, self.kv_conv, self.width, 2 * self.width)
+        return s + self.project_frequency(r * value)
+
+    def attention(self, q: Tensor, k: Tensor) -> Tensor:
+        """The attention maps with the output projection folded in: one matrix ``(B, width, width)`` an image."""
+        batch, width, heads = q.shape[0], self.width, self.heads
+        q, k = (t.permute(0, 2, 3, 1).reshape(batch, -1, width) for t in (q, k))
+        norm_q, norm_k = (torch.linalg.vector_norm(t, dim=1).clamp_min(1e-12) for t in (q, k))
+        gram = q.transpose(1, 2) @ k / (norm_q.unsqueeze(2) * norm_k.unsqueeze(1))
+        size = width // heads
+        blocks = gram.view(batch, heads, size, heads, size).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+        maps = torch.softmax(blocks * self.temperature, dim=-1)
+        out = self.project.weight.view(width, heads, 1, size).transpose(0, 1).transpose(1, 2)  # (heads, 1, width, size)
+        return (out.squeeze(1) @ maps).permute(0, 2, 1, 3).reshape(batch, width, width)
+
+    def _branch(self, x: Tensor, n: int) -> Tensor:
+        return projection(x, self.qkvu, self.qkvu_conv, n * self.width, (n + 1) * self.width)
+
+
+def projection(x: Tensor, pointwise: nn.Conv2d, depthwise: nn.Conv2d, start: int, stop: int) -> Tensor:
+    """Output channels ``start:stop`` of a 1x1 convolution followed by a depthwise 3x3 one.
+
+    Taking the slice of the weights gives a dense map, where a slice of the result would be a strided view that every
+    later operation pays for.
+    """
+    y = F.conv2d(x, pointwise.weight[start:stop])
+    return F.conv2d(y, depthwise.weight[start:stop], padding=1, groups=stop - start)
+
+
+def mix_channels(x: Tensor, matrix: Tensor) -> Tensor:
+    """A 1x1 convolution with a matrix of its own for each image: ``(B, C, H, W)`` and ``(B, C, C)``."""
+    if x.shape[0] == 1:
+        return F.conv2d(x, matrix[0, :, :, None, None])
+    batch, width, height, breadth = x.shape
+    y = x.permute(0, 2, 3, 1).reshape(batch, -1, width) @ matrix.transpose(1, 2)
+    return y.view(batch, height, breadth, width).permute(0, 3, 1, 2)
+
+
+def circular_convolution(a: Tensor, b: Tensor) -> Tensor:
+    """Circular convolution of ``(B, C, H, W)`` with ``(B, C, H, W)``, channel by channel, over the whole image."""
+    size = a.shape[-2:]
+    return torch.fft.irfft2(torch.fft.rfft2(a) * torch.fft.rfft2(b), s=size).contiguous(
+        memory_format=torch.channels_last
+    )
