@@ -1,0 +1,69 @@
+"""Colour against literals of the JPEG formulas and OpenCV, stretch against its definition."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cmmdl import ops
+
+
+def rgb(red: float, green: float, blue: float) -> torch.Tensor:
+    return torch.tensor([red, green, blue], dtype=torch.float64).view(1, 3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("colour", "expected"),
+    [  # (R, G, B) -> (Y, Cb, Cr), by hand from the formulas of ITU-T T.871
+        ((1, 1, 1), (1, 0.5, 0.5)),
+        ((1, 0, 0), (0.299, 0.5 - 0.299 / 1.772, 1.0)),
+        ((0, 1, 0), (0.587, 0.5 - 0.587 / 1.772, 0.5 - 0.587 / 1.402)),
+        ((0, 0, 1), (0.114, 1.0, 0.5 - 0.114 / 1.402)),
+        ((0.2, 0.2, 0.2), (0.2, 0.5, 0.5)),
+    ],
+)
+def test_colour_literals(colour: tuple[float, ...], expected: tuple[float, ...]) -> None:
+    got = ops.rgb_to_ycbcr(rgb(*colour)).flatten().tolist()
+    assert got == pytest.approx(expected, abs=1e-12)
+
+
+def test_colour_agrees_with_opencv() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (11, 13, 3)).astype(np.uint8)
+    tensor = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
+    ycrcb = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)
+    ours = (ops.rgb_to_ycbcr(tensor)[0].permute(1, 2, 0) * 255).numpy()
+    assert np.abs(ours - ycrcb[..., [0, 2, 1]]).max() <= 1.5  # OpenCV rounds, and centres chroma at 128 of 255
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**31))
+def test_colour_round_trip(height: int, width: int, seed: int) -> None:
+    picture = torch.rand(2, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    ycbcr = ops.rgb_to_ycbcr(picture)
+    assert ycbcr.min() >= -1e-12
+    assert ycbcr.max() <= 1 + 1e-12
+    torch.testing.assert_close(ops.ycbcr_to_rgb(ycbcr), picture, atol=1e-12, rtol=0)
+    torch.testing.assert_close(ops.luma(picture), ycbcr[:, :1])
+
+
+def test_stretch_is_a_picture_at_a_time() -> None:
+    batch = torch.tensor([[[[0.2, 0.4, 0.6]]], [[[0.5, 0.5, 0.5]]]])
+    torch.testing.assert_close(ops.stretch(batch), torch.tensor([[[[0, 0.5, 1]]], [[[0.5, 0.5, 0.5]]]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
+def test_grey_is_one_channel_or_three_equal(dtype: torch.dtype) -> None:
+    channel = (torch.rand(1, 1, 4, 5) * 200).to(dtype)
+    assert ops.is_grey(channel)
+    assert ops.is_grey(channel.expand(1, 3, 4, 5))
+    other = (torch.rand(1, 1, 4, 5) * 200).to(dtype)
+    assert not ops.is_grey(torch.cat([channel, channel, other], 1))
+
+
+def test_wrong_channels_are_named() -> None:
+    with pytest.raises(ValueError, match=r"\(1, 2, 4, 4\)"):
+        ops.luma(torch.zeros(1, 2, 4, 4))
