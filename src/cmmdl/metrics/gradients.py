@@ -15,7 +15,8 @@ from cmmdl.metrics.windows import safe_ratio, safe_sqrt
 def _edges(levels: Tensor, border: str) -> tuple[Tensor, Tensor]:
     """Sobel magnitude and angle arctan(gy / gx) in [-π/2, π/2], which is π/2 where gx = 0.
 
-    gx counts to the left and gy down, as a convolution has it; it matters because that π/2 has one sign. A gradient below 0.001 grey level has no direction: its angle is that π/2 and passes no gradient.
+    gx counts to the left and gy down, as a convolution has it; it matters because that π/2 has but one sign. A gradient
+    below 0.001 grey level has no direction: its angle is that π/2 and passes no gradient.
     """
     gx, gy = sobel(levels, border)
     square = gx**2 + gy**2

@@ -1,0 +1,135 @@
+"""All metrics as data: what they are called, which way is better, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from cmmdl.metrics import contrast, correlation, fidelity, gradients, information, perception, structure
+
+INF = float("inf")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric in its own paper's form, or in the `cmmdl` convention where the field has settled on that.
+
+    Attributes:
+        name: Short name of the field, as in tables.
+        title: The name in full.
+        function: ``f(fused)`` or ``f(fused, ir, vis)`` on ``(B, 1, H, W)`` pictures in [0, 1]; gives ``(B,)``.
+        needs: Whether it looks at the fused picture only or at all three.
+        direction: Which values are better.
+        unit: Unit of the value; empty for a pure number.
+        range: Least and greatest possible value.
+        equal: Value where all three pictures are equal; ``None`` where that depends on the picture.
+        smallest: Least height and width of a picture.
+        differentiable: Whether it may be a loss term.
+        source: Paper and equation.
+    """
+
+    name: str
+    title: str
+    function: Callable[..., Tensor]
+    needs: Literal["fused", "all"]
+    direction: Literal["higher", "lower"]
+    unit: str
+    range: tuple[float, float]
+    equal: float | None
+    smallest: int
+    differentiable: bool
+    source: str
+
+    def __call__(self, fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+        """The metric of three pictures, whether it looks at all of them or not."""
+        return self.function(fused) if self.needs == "fused" else self.function(fused, ir, vis)
+
+
+_ALL = (
+    Metric(
+        "EN", "Entropy", information.entropy, "fused", "higher", "bit", (0, 8), None, 1, False,
+        "Roberts, van Aardt, Ahmed 2008, eq. 1",
+    ),
+    Metric(
+        "SD", "Standard deviation", contrast.sd, "fused", "higher", "grey levels", (0, 127.5), None, 1, True,
+        "Rao 1997",
+    ),
+    Metric(
+        "SF", "Spatial frequency", contrast.sf, "fused", "higher", "grey levels", (0, 361), None, 2, True,
+        "Eskicioglu, Fisher 1995",
+    ),
+    Metric(
+        "AG", "Average gradient", contrast.ag, "fused", "higher", "grey levels", (0, 255), None, 2, True,
+        "Cui et al. 2015",
+    ),
+    Metric(
+        "EI", "Edge intensity", contrast.ei, "fused", "higher", "grey levels", (0, 1141), None, 1, True,
+        "Rajalingam, Priya 2018",
+    ),
+    Metric(
+        "MI", "Mutual information", information.mutual_information, "all", "higher", "nat", (0, 11.1), None, 1, False,
+        "Qu, Zhang, Yan 2002, eq. 4",
+    ),
+    Metric(
+        "NMI", "Normalised mutual information", information.normalized_mutual_information, "all", "higher", "",
+        (0, 2), 2, 1, False, "Hossny, Nahavandi, Creighton 2008, eq. 5",
+    ),
+    Metric(
+        "CE", "Cross entropy", information.cross_entropy, "all", "lower", "bit", (-INF, INF), 0, 1, False,
+        "Bulanon, Burks, Alchanatis 2009, eq. 7",
+    ),
+    Metric(
+        "PSNR", "Peak signal-to-noise ratio", correlation.psnr, "all", "higher", "dB", (-INF, INF), INF, 1, False,
+        "Jagalingam, Hegde 2015",
+    ),
+    Metric(
+        "MSE", "Mean squared error", correlation.mse, "all", "lower", "squared grey levels", (0, 65025), 0, 1, True,
+        "Jagalingam, Hegde 2015",
+    ),
+    Metric(
+        "RMSE", "Root mean squared error", correlation.rmse, "all", "lower", "grey levels", (0, 255), 0, 1, True,
+        "Jagalingam, Hegde 2015",
+    ),
+    Metric(
+        "CC", "Correlation coefficient", correlation.cc, "all", "higher", "", (-1, 1), 1, 1, True,
+        "Deshmukh, Bhosale 2010",
+    ),
+    Metric(
+        "SCD", "Sum of the correlations of differences", correlation.scd, "all", "higher", "", (-2, 2), 0, 1, True,
+        "Aslantas, Bendes 2015, eq. 2-3",
+    ),
+    Metric(
+        "VIF", "Visual information fidelity", fidelity.vif, "all", "higher", "", (0, INF), 2, 41, True,
+        "Sheikh, Bovik 2006, eq. 16, in the pixel domain",
+    ),
+    Metric(
+        "Qabf", "Edge preservation", gradients.qabf, "all", "higher", "", (0, 1), None, 1, True,
+        "Xydeas, Petrović 2000, eq. 1-8",
+    ),
+    Metric(
+        "Nabf", "Fusion artefacts", gradients.nabf, "all", "lower", "", (0, 1), 0, 2, True,
+        "Petrović, Xydeas 2005, modified by Kumar 2013",
+    ),
+    Metric(
+        "SSIM", "Structural similarity", structure.ssim, "all", "higher", "", (-2, 2), 2, 7, True,
+        "Wang, Bovik, Sheikh, Simoncelli 2004, eq. 13",
+    ),
+    Metric(
+        "MS-SSIM", "Multi-scale structural similarity", structure.ms_ssim, "all", "higher", "", (0, 1), 1, 176, True,
+        "Wang, Simoncelli, Bovik 2003, eq. 7",
+    ),
+    Metric(
+        "QCB", "Chen-Blum metric", perception.qcb, "all", "higher", "", (0, 1), 1, 1, False,
+        "Chen, Blum 2009, sections 3-4",
+    ),
+    Metric(
+        "QCV", "Chen-Varshney metric", perception.qcv, "all", "lower", "squared grey levels", (0, INF), 0, 1, False,
+        "Chen, Varshney 2007, section 3",
+    ),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+"""Every metric by its short name."""
