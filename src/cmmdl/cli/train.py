@@ -1,0 +1,79 @@
+"""``cmmdl train``: train or fine-tune on folders of pairs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command("train")
+@click.argument("config", required=False, type=FOLDER)
+@click.option("--ir", type=FOLDER, help="Infrared pictures to train on.")
+@click.option("--vis", type=FOLDER, help="Visible pictures of the same file stems.")
+@click.option("--val-ir", type=FOLDER, help="Infrared pictures to score while training.")
+@click.option("--val-vis", type=FOLDER, help="Visible pictures to score while training.")
+@click.option("--init", metavar="NAME_OR_PATH", help="Weights to start from: a name of `cmmdl models` or a file.")
+@click.option("-o", "--folder", type=FOLDER, help="Run folder [default: runs/NAME_OF_CONFIG].")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. optim.lr=3e-4.")
+@click.option("--accept-changes", is_flag=True, help="Continue a run although its settings have changed.")
+@click.option("--show-config", is_flag=True, help="Print the settings as JSON and stop.")
+def command(
+    config: Path | None,
+    overrides: tuple[str, ...],
+    accept_changes: bool,
+    show_config: bool,
+    **options: Any,
+) -> None:
+    """Train the network on folders of registered pairs; the same command continues what was interrupted.
+
+    \b
+    Examples:
+      cmmdl train --ir data/ir --vis data/vis
+      cmmdl train configs/cmmdl-ivf.toml --set optim.lr=3e-4 --val-ir test/ir --val-vis test/vis
+      cmmdl train --ir data/ir --vis data/vis --init cmmdl-ivf -o runs/mine --set run.steps=2000
+      accelerate launch --num_processes 2 -m cmmdl train configs/cmmdl-ivf.toml
+    """  # noqa: D301
+    from cmmdl.errors import UserError
+
+    try:
+        from cmmdl.training.configfile import load_config
+        from cmmdl.training.loop import train
+    except ModuleNotFoundError as error:
+        raise UserError(f'training needs {error.name}: pip install "cmmdl[train]"') from None
+    settings = load_config(config, overrides, **tables(**options))
+    if show_config:
+        click.echo(settings.model_dump_json(indent=2))
+        return
+    reuse_memory()
+    outcome = train(settings, accept_changes=accept_changes)
+    if not outcome.finished:
+        click.echo(f"stopped after step {outcome.step}; the same command continues", err=True)
+        sys.exit(128 + outcome.signal)
+    click.echo(f"{outcome.weights}: {outcome.step} steps")
+
+
+def tables(**options: Any) -> dict[str, dict[str, Any]]:
+    """The options of the command line as tables of the configuration."""
+    from cmmdl.errors import UserError
+
+    if (options["ir"] is None) != (options["vis"] is None):
+        raise UserError("--ir and --vis belong together: give both folders")
+    run = {name: options[name] for name in ("folder", "init") if options[name] is not None}
+    data = {"sources": [{"ir": options["ir"], "vis": options["vis"]}]} if options["ir"] is not None else {}
+    val = {name: options[f"val_{name}"] for name in ("ir", "vis") if options[f"val_{name}"] is not None}
+    return {"run": run, "data": data, "val": val}
+
+
+def reuse_memory() -> None:
+    """Keep freed memory for the next step instead of giving it back to the system, where that can be arranged."""
+    from importlib.util import find_spec
+
+    if find_spec("cmmdl.allocator"):
+        from cmmdl.allocator import reuse_memory
+
+        reuse_memory()

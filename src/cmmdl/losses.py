@@ -1,0 +1,199 @@
+"""What a fused picture is trained for: one function a term, and their weighted sum.
+
+Every term takes ``(fused, ir, vis)`` as ``(B, 1, H, W)`` floats in [0, 1] and returns ``(B,)``: one number a picture,
+lower is better, differentiable in ``fused``. The mean over processes is therefore the mean over the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cmmdl import metrics
+
+SPREAD = {"ssim": 0.1, "qabf": 0.08, "vif": 0.12, "scd": 0.2, "mi": 0.6, "en": 0.5, "sd": 0.2, "sf": 0.2}
+"""How far published methods lie apart in each metric (SD and SF: in the logarithm): one unit of the metric terms."""
+
+TARGETS = {"ssim": 2.0, "qabf": 1.0, "vif": 2.0, "scd": 2.0, "mi": 4.0, "en": 0.0, "sd": 0.0, "sf": 0.0}
+"""Where each metric term stops pulling: a value of the metric, for EN, SD and SF a margin over the better source."""
+
+
+def sobel(image: Tensor, *, padding: int = 1) -> Tensor:
+    """Horizontal and vertical derivative with the plain 1-2-1 kernel, not normalised.
+
+    Args:
+        image: ``(B, 1, H, W)``.
+        padding: Zeros around the image; 1 keeps the size, 0 leaves the valid area ``(H - 2, W - 2)``.
+
+    Returns:
+        ``(B, 2, H, W)``: d/dx and d/dy.
+    """
+    kernel = image.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+    return F.conv2d(image, torch.stack([kernel, kernel.T])[:, None], padding=padding)
+
+
+def saliency(ir: Tensor, vis: Tensor) -> Tensor:
+    """Where the infrared picture has the larger local variance: ``(B, 1, H, W)`` bool.
+
+    The variance is of a 9x9 Gaussian window, sigma 1.5, zeros outside the picture; equal variances count as visible.
+    """
+    offsets = torch.arange(-4.0, 5.0, dtype=ir.dtype, device=ir.device)
+    line = torch.exp(-(offsets**2) / (2 * 1.5**2))
+    window = (torch.outer(line, line) / line.sum() ** 2)[None, None]
+
+    def variance(x: Tensor) -> Tensor:
+        return F.conv2d(x * x, window, padding=4) - F.conv2d(x, window, padding=4) ** 2
+
+    return variance(ir) > variance(vis)
+
+
+def intensity(fused: Tensor, ir: Tensor, vis: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    """Squared distance to the source that is locally the more salient one, smoothed over 9x9.
+
+    Args:
+        fused: ``(B, 1, H, W)`` in [0, 1].
+        ir: Same shape and range.
+        vis: Same shape and range.
+        mask: ``(B, 1, H, W)``; where it is above 0.5 infrared is meant, whatever the variances say.
+
+    Returns:
+        ``(B,)``, not below 0.
+
+    Reference: the intensity term of CMMDL as its authors released it.
+    """
+    salient = saliency(ir, vis)
+    if mask is not None:
+        salient = salient | (mask > 0.5)
+    to_ir = F.avg_pool2d((ir - fused) ** 2, 9, stride=1, padding=4)
+    to_vis = F.avg_pool2d((vis - fused) ** 2, 9, stride=1, padding=4)
+    return torch.where(salient, to_ir, to_vis).flatten(1).mean(1)
+
+
+def gradient(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+    """Distance of the gradient magnitude to the larger one of the sources'.
+
+    The magnitude is ``|d/dx| + |d/dy|``. It does not know signs: alone, or with a large weight, it can be served by a
+    photographic negative. ``gradient_signed`` cannot.
+
+    Returns:
+        ``(B,)``, not below 0.
+
+    Reference: the gradient term of CMMDL as its authors released it, where its weight is 5.
+    """
+    strength_fused, strength_ir, strength_vis = (sobel(x).abs().sum(1) for x in (fused, ir, vis))
+    return (strength_fused - torch.maximum(strength_ir, strength_vis)).abs().flatten(1).mean(1)
+
+
+def gradient_signed(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+    """Distance of the gradient to that of the source whose gradient is larger, direction by direction, sign kept.
+
+    Taken over the valid area, so that the frame is no edge.
+
+    Returns:
+        ``(B,)``, not below 0.
+    """
+    of_ir, of_vis = sobel(ir, padding=0), sobel(vis, padding=0)
+    target = torch.where(of_ir.abs() > of_vis.abs(), of_ir, of_vis)
+    return (sobel(fused, padding=0) - target).abs().sum(1).flatten(1).mean(1)
+
+
+def clip(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+    """How far the fused values lie outside [0, 1]: ``(B,)``; zero for a network that ends in a sigmoid."""
+    return (F.relu(-fused) + F.relu(fused - 1)).flatten(1).mean(1)
+
+
+def _value_of(name: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The metric ``(fused, ir, vis) -> (B,)`` behind a term."""
+    return getattr(metrics, {"mi": "soft_mutual_information"}.get(name, name))
+
+
+def _level_of(name: str) -> Callable[[Tensor], Tensor]:
+    """The measure of one picture behind a term: entropy in bits, or the logarithm of SD or SF (0..255 scale)."""
+    if name == "en":
+        return metrics.soft_entropy
+    measure = getattr(metrics, name)
+    return lambda image: torch.log1p(measure(image))
+
+
+def metric_term(name: str, fused: Tensor, ir: Tensor, vis: Tensor, *, target: float | None = None) -> Tensor:
+    """How far a metric falls short of its target, in spreads of that metric over published methods.
+
+    ``ssim``, ``qabf``, ``vif``, ``scd`` and ``mi`` (soft histogram, nats) pull up to a value; ``en`` (soft histogram,
+    bits), ``sd`` and ``sf`` (logarithms) up to a margin over the better source of that same picture.
+
+    Args:
+        name: A key of ``SPREAD``.
+        fused: ``(B, 1, H, W)`` in [0, 1].
+        ir: Same shape and range.
+        vis: Same shape and range.
+        target: Where the pull ends; None means ``TARGETS[name]``.
+
+    Returns:
+        ``(B,)``, 0 where the target is reached.
+    """
+    target = TARGETS[name] if target is None else target
+    if name in ("en", "sd", "sf"):
+        of_fused, of_ir, of_vis = _level_of(name)(torch.cat([fused, ir, vis])).chunk(3)
+        shortfall = torch.maximum(of_ir, of_vis) + target - of_fused
+    else:
+        shortfall = target - _value_of(name)(fused, ir, vis)
+    return F.relu(shortfall) / SPREAD[name]
+
+
+DIRECT = {"gradient": gradient, "gradient_signed": gradient_signed, "clip": clip}
+TERMS = ("intensity", *DIRECT, *SPREAD)
+"""The names that a configuration may weight."""
+
+
+def fusion_loss(
+    fused: Tensor,
+    ir: Tensor,
+    vis: Tensor,
+    weights: Mapping[str, float],
+    *,
+    mask: Tensor | None = None,
+    targets: Mapping[str, float] | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum of terms, always computed in float32.
+
+    Args:
+        fused: ``(B, 1, H, W)``, any floating type.
+        ir: Same shape, in [0, 1].
+        vis: Same shape, in [0, 1].
+        weights: Name of a term (see ``TERMS``) to its weight; a weight of 0 costs nothing.
+        mask: Saliency mask for ``intensity``.
+        targets: Replaces single entries of ``TARGETS``.
+
+    Returns:
+        The loss ``(B,)`` and each term before weighting ``(B,)``, by name.
+    """
+    targets = targets or {}
+    with torch.autocast(fused.device.type, enabled=False):
+        images = fused.float(), ir.float(), vis.float()
+        terms: dict[str, Tensor] = {}
+        for name in (name for name, weight in weights.items() if weight):
+            if name == "intensity":
+                terms[name] = intensity(*images, mask=mask)
+            elif name in DIRECT:
+                terms[name] = DIRECT[name](*images)
+            else:
+                terms[name] = metric_term(name, *images, target=targets.get(name))
+        total = sum((weights[name] * term for name, term in terms.items()), start=images[0].new_zeros(len(fused)))
+    return total, terms
+
+
+def blend(start: Mapping[str, float], end: Mapping[str, float], share: float) -> dict[str, float]:
+    """Weights on the way from one set of terms to another.
+
+    Args:
+        start: Weights at ``share`` 0.
+        end: Weights at ``share`` 1.
+        share: From 0 to 1.
+
+    Returns:
+        Every name of either set, missing ones counted as 0.
+    """
+    return {name: (1 - share) * start.get(name, 0.0) + share * end.get(name, 0.0) for name in {**start, **end}}

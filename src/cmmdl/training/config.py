@@ -1,0 +1,248 @@
+"""The settings of a run: typed, with defaults, wrong names refused with a suggestion."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
+
+from cmmdl.losses import SPREAD, TERMS
+from cmmdl.models.cmmdl import CMMDLConfig
+
+AtLeast0 = Annotated[int, Field(ge=0)]
+AtLeast1 = Annotated[int, Field(ge=1)]
+Above0 = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+VIF_SIDE = 41
+"""The smallest picture that VIF is defined on: its windows and halvings leave one pixel."""
+
+
+class Section(BaseModel):
+    """A table of the configuration: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Section):
+    """Two folders of pictures, paired by file stem.
+
+    Attributes:
+        ir: Infrared (or MRI) pictures.
+        vis: Visible (or CT, PET, SPECT) pictures.
+        mask: Saliency masks by the same stems, white where infrared matters; optional.
+        weight: Chance of this source relative to the others.
+    """
+
+    ir: Path
+    vis: Path
+    mask: Path | None = None
+    weight: Above0 = 1.0
+
+
+def did_you_mean(key: str, names: tuple[str, ...]) -> str:
+    """``, did you mean …?`` by the whole key or by its last part."""
+    near = difflib.get_close_matches(key, names, 1, 0.7)
+    last = {name.rsplit(".", 1)[-1]: name for name in names}
+    near = near or [last[n] for n in difflib.get_close_matches(key.rsplit(".", 1)[-1], list(last), 1, 0.6)]
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _known(names: tuple[str, ...]) -> AfterValidator:
+    """Refuses keys outside ``names``, naming the nearest."""
+
+    def check(table: dict[str, float]) -> dict[str, float]:
+        for key in table:
+            if key not in names:
+                raise ValueError(f"no term {key!r}{did_you_mean(key, names)}")
+        return table
+
+    return AfterValidator(check)
+
+
+Weights = Annotated[dict[str, float], _known(TERMS)]
+Targets = Annotated[dict[str, float], _known(tuple(SPREAD))]
+
+
+class DataConfig(Section):
+    """What is trained on.
+
+    Attributes:
+        sources: Folders of pairs.
+        crop: Side of a crop in pixels.
+        batch: Crops a step, over all processes.
+        scale: Crops are shown enlarged by a factor drawn from this range.
+        flip: Whether crops are mirrored at random.
+        rotate: Whether crops are turned by multiples of 90 degrees at random.
+        jitter: Strength of a random gamma for each source; 0 is off.
+        min_contrast: Crops whose 10th and 90th percentile lie closer in either source are drawn again, up to ten times.
+        memory_mb: Decoded pictures kept in memory, in MiB a process; the others are read when drawn.
+        workers: Processes that prepare crops; 0 prepares them between the steps.
+    """
+
+    sources: tuple[Source, ...] = ()
+    crop: Annotated[int, Field(ge=16)] = 128
+    batch: Annotated[int, Field(ge=2)] = 8
+    scale: tuple[float, float] = (0.75, 1.25)
+    flip: bool = True
+    rotate: bool = True
+    jitter: Annotated[float, Field(ge=0, le=2)] = 0.0
+    min_contrast: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    memory_mb: AtLeast0 = 512
+    workers: AtLeast0 = 0
+
+    @model_validator(mode="after")
+    def _scale_is_a_range(self) -> DataConfig:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale must be a range of positive factors, not {list(self.scale)}")
+        return self
+
+
+class LossConfig(Section):
+    """What is trained for: see ``cmmdl.losses``.
+
+    Attributes:
+        terms: Weight of each term.
+        targets: Where single metric terms stop pulling, instead of ``cmmdl.losses.TARGETS``.
+        start: Weights of the first steps; unused while ``hold`` and ``blend`` are 0.
+        hold: Steps with ``start`` alone.
+        blend: Steps in which ``start`` fades into ``terms``, after ``hold``.
+    """
+
+    terms: Weights = {name: 1.0 for name in SPREAD}
+    targets: Targets = {}
+    start: Weights = {"intensity": 10.0, "gradient_signed": 5.0}
+    hold: AtLeast0 = 0
+    blend: AtLeast0 = 0
+
+
+class OptimConfig(Section):
+    """How the parameters move.
+
+    Attributes:
+        algorithm: ``adam`` or ``adamw``.
+        lr: Highest learning rate.
+        betas: Decay of the two moments.
+        weight_decay: Of ``adamw``.
+        schedule: ``cosine`` falls from ``lr`` to ``floor``; ``halving`` halves every ``halve_every`` steps down to
+            ``floor``; ``constant`` stays.
+        warmup: Steps in which the rate rises linearly to ``lr``.
+        floor: Lowest learning rate.
+        halve_every: Steps between halvings.
+        clip: Longest gradient (Euclidean norm over all parameters); 0 does not clip.
+        ema: Decay of the running average of the weights, the weights that are shipped; 0 ships the last ones.
+    """
+
+    algorithm: Literal["adam", "adamw"] = "adamw"
+    lr: Above0 = 5e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: NotNegative = 1e-4
+    schedule: Literal["cosine", "halving", "constant"] = "cosine"
+    warmup: AtLeast0 = 100
+    floor: NotNegative = 1e-6
+    halve_every: AtLeast1 = 5000
+    clip: NotNegative = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+
+
+class ValidationConfig(Section):
+    """Scoring while training.
+
+    Attributes:
+        ir: Infrared pictures; without them nothing is scored.
+        vis: Visible pictures.
+        every: Steps between scorings.
+        pairs: At most so many pairs, evenly spread over the sorted stems.
+        crop: Larger pictures are cut to a centred square of this side; 0 takes them whole.
+    """
+
+    ir: Path | None = None
+    vis: Path | None = None
+    every: AtLeast1 = 500
+    pairs: AtLeast1 = 8
+    crop: AtLeast0 = 0
+
+
+class RunConfig(Section):
+    """The run itself.
+
+    Attributes:
+        folder: Where checkpoints, weights and logs go. The same command with the same folder continues.
+        steps: Optimiser steps in all.
+        seed: Seed of the weights, the crops and everything random.
+        init: Weights to start from: a name of ``cmmdl models`` or a file. The ``model`` table is then theirs.
+        device: ``auto`` takes the accelerator where there is one.
+        precision: ``auto`` is bfloat16 on GPUs that have it and float32 elsewhere.
+        threads: CPU threads; 0 leaves PyTorch's choice.
+        save_every: Steps between checkpoints.
+        save_minutes: Minutes between checkpoints, whichever comes first; 0 counts steps alone.
+        keep: Checkpoints kept.
+        log_every: Steps between logged scalars.
+        samples_every: Steps between fused sample pictures.
+    """
+
+    folder: Path = Path("runs/default")
+    steps: AtLeast1 = 20000
+    seed: AtLeast0 = 0
+    init: str | None = None
+    device: Literal["auto", "cpu"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: AtLeast0 = 0
+    save_every: AtLeast1 = 500
+    save_minutes: NotNegative = 10.0
+    keep: AtLeast1 = 2
+    log_every: AtLeast1 = 10
+    samples_every: AtLeast1 = 500
+
+
+_HINTS = get_type_hints(CMMDLConfig)
+if TYPE_CHECKING:
+
+    class ModelConfig(Section):
+        """The fields of ``cmmdl.models.cmmdl.CMMDLConfig``."""
+
+else:
+    ModelConfig = create_model(
+        "ModelConfig", __base__=Section, **{f.name: (_HINTS[f.name], f.default) for f in fields(CMMDLConfig)}
+    )
+
+
+class TrainConfig(Section):
+    """Everything that ``cmmdl train`` can be told; one attribute a table of the TOML file."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+    val: ValidationConfig = ValidationConfig()
+    run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _crop_is_large_enough(self) -> TrainConfig:
+        if self.data.crop < VIF_SIDE and (self.loss.terms.get("vif") or self.loss.start.get("vif")):
+            raise ValueError(f"data.crop must be at least {VIF_SIDE} with the loss term 'vif'")
+        return self
+
+
+HARMLESS = (
+    "val.", "run.folder", "run.threads", "run.save_every", "run.save_minutes", "run.keep", "run.log_every",
+    "run.samples_every", "data.memory_mb", "data.workers",
+)  # fmt: skip
+"""Settings that a resumed run may change: they do not touch the weights."""
+
+
+def flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as ``{"optim.lr": 3e-4, ...}``."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key: value}
+    return flat
+
+
+def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Dotted keys whose values differ and would change the weights."""
+    a, b = flatten(old), flatten(new)
+    return sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key) and not key.startswith(HARMLESS))

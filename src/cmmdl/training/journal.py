@@ -1,0 +1,82 @@
+"""What a run tells while it goes: a progress bar, a line a log interval in ``log.jsonl``, TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from torch import Tensor
+from tqdm import tqdm
+
+from cmmdl.atomic import write_bytes
+from cmmdl.errors import UserError
+
+
+class Journal:
+    """The visible side of a run. On all but the main process it does nothing.
+
+    Args:
+        folder: Run folder; ``log.jsonl`` and the TensorBoard events go there.
+        first_step: Steps already done; later entries of an interrupted run are hidden from there on.
+        steps: Steps in all.
+        batch: Pairs a step.
+        active: Whether this is the main process.
+
+    Raises:
+        UserError: If TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, first_step: int, steps: int, batch: int, *, active: bool) -> None:
+        self.active, self.batch, self.log = active, batch, folder / "log.jsonl"
+        self.bar = tqdm(
+            total=steps * batch, initial=first_step * batch, unit="pair", disable=not active, dynamic_ncols=True,
+            mininterval=0.5 if sys.stderr.isatty() else 30.0, desc=folder.name, smoothing=0.05,
+        )  # fmt: skip
+        if not active:
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise UserError('TensorBoard is not installed: pip install "cmmdl[train]"') from None
+        self.board = SummaryWriter(str(folder), purge_step=first_step + 1)
+        forget_after(self.log, first_step)
+
+    def advance(self, loss: float) -> None:
+        """One step is done."""
+        self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self.bar.update(self.batch)
+
+    def scalars(self, group: str, step: int, values: dict[str, float]) -> None:
+        """Write numbers of one step, as ``group/name`` in TensorBoard and as one line of ``log.jsonl``."""
+        if not self.active:
+            return
+        for name, value in values.items():
+            self.board.add_scalar(f"{group}/{name}", value, step)
+        rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
+        with open(self.log, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "kind": group, **rounded}) + "\n")
+
+    def pictures(self, step: int, images: list[Tensor]) -> None:
+        """Show pictures ``(1, H, W)`` in [0, 1] in TensorBoard."""
+        for n, image in enumerate(images if self.active else []):
+            self.board.add_image(f"sample/{n}", image, step)
+
+    def note(self, text: str) -> None:
+        """A line above the progress bar."""
+        if self.active:
+            self.bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """Flush everything."""
+        self.bar.close()
+        if self.active:
+            self.board.close()
+
+
+def forget_after(log: Path, step: int) -> None:
+    """Drop the lines of a log that a killed run wrote after its last checkpoint: those steps are done again."""
+    if log.exists():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= step]
+        write_bytes(log, "".join(kept).encode())

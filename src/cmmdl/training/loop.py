@@ -1,0 +1,256 @@
+"""The training loop: from a configuration to weights, in one sitting.
+
+Everything that a step does is a function of the state before it and of its number: the crops, the learning rate, the
+loss weights, the random seed. So a checkpoint is the parameters, the optimiser's moments, the running average and the
+number of steps, and a run that was killed ends with the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from cmmdl.errors import UserError
+from cmmdl.losses import blend, fusion_loss
+from cmmdl.metrics.correlation import correlation
+from cmmdl.training.batchnorm import use_global_statistics
+from cmmdl.training.checkpoint import newest_checkpoint, open_folder, refuse_changes, save_checkpoint
+from cmmdl.training.config import TrainConfig
+from cmmdl.training.data import Crops, batch_numbers, short_list
+from cmmdl.training.journal import Journal
+from cmmdl.training.optim import (
+    learning_rate,
+    make_optimizer,
+    restore_state,
+    running_average,
+    set_learning_rate,
+    state_by_name,
+)
+from cmmdl.training.setup import build_network, make_accelerator
+from cmmdl.training.signals import StopSignal, ignore_interrupts
+from cmmdl.training.validation import fuse, pictures, score, validation_pairs
+from cmmdl.weights import save_model
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of `train` ended: steps done, whether those are all, the signal that stopped it, the weights."""
+
+    step: int
+    finished: bool
+    signal: int
+    weights: Path
+
+
+class Training:
+    """One run: what changes from step to step, and what is done with it.
+
+    Args:
+        config: The settings.
+        accept_changes: Continue a run although its settings differ from those that it was begun with.
+
+    Raises:
+        UserError: For bad folders, pictures, settings, or weights.
+    """
+
+    def __init__(self, config: TrainConfig, *, accept_changes: bool = False) -> None:
+        self.accelerator = make_accelerator(config)
+        self.main, self.device = self.accelerator.is_main_process, self.accelerator.device
+        self.folder = config.run.folder
+        if self.main:
+            open_folder(self.folder)
+        saved = newest_checkpoint(self.folder)
+        self.config, network = build_network(config, saved)
+        if saved and not accept_changes:
+            refuse_changes(self.config, saved["config"], self.folder)
+        if self.accelerator.num_processes > 1:
+            use_global_statistics(network)
+        self.network = network.to(self.device).train()
+        self.average = running_average(self.network, self.config.optim.ema)
+        optimizer = make_optimizer(self.network.parameters(), self.config.optim)
+        self.step, self.best = 0, -math.inf
+        if saved:
+            self.step, self.best = saved["step"], saved["best"]
+            self.network.load_state_dict(saved["model"])
+            self.average.module.load_state_dict(saved["average"])
+            self.average.n_averaged.fill_(self.step)
+            restore_state(optimizer, self.network, saved["optimizer"])
+        self.model, self.optimizer = self.accelerator.prepare(self.network, optimizer)
+        self.crops = Crops(self.config.data, self.config.run.seed)
+        self.validation = validation_pairs(self.config.val)
+        self.saved_at, self.last_saved = time.monotonic(), self.step
+
+    def batches(self) -> DataLoader[Batch]:
+        """This process's share of every batch from the present step on."""
+        data, run, accelerator = self.config.data, self.config.run, self.accelerator
+        numbers = batch_numbers(self.step, run.steps, data.batch, accelerator.process_index, accelerator.num_processes)
+        return DataLoader(
+            self.crops, batch_sampler=numbers, num_workers=data.workers, pin_memory=self.device.type == "cuda",
+            worker_init_fn=ignore_interrupts, generator=torch.Generator(), persistent_workers=False,
+        )  # fmt: skip
+
+    def loss_weights(self) -> dict[str, float]:
+        """The weights of the loss terms at the present step."""
+        loss = self.config.loss
+        share = (
+            min(1.0, max(0.0, (self.step - loss.hold) / loss.blend)) if loss.blend else float(self.step >= loss.hold)
+        )
+        return blend(loss.start, loss.terms, share)
+
+    def optimise(self, batch: Batch) -> dict[str, float]:
+        """One step of the optimiser; gives the numbers worth logging.
+
+        Raises:
+            UserError: If the loss or the gradient is not finite, naming the crops. The parameters are untouched.
+        """
+        optim = self.config.optim
+        torch.manual_seed(self.config.run.seed * 1_000_003 + self.step * 1_009 + self.accelerator.process_index)
+        ir, vis, mask = (batch[name].to(self.device, non_blocking=True) for name in ("ir", "vis", "mask"))
+        set_learning_rate(self.optimizer, learning_rate(optim, self.step, self.config.run.steps))
+        fused = self.model(ir, vis)
+        losses, terms = fusion_loss(fused, ir, vis, self.loss_weights(), mask=mask, targets=self.config.loss.targets)
+        self.optimizer.zero_grad()
+        self.accelerator.backward(losses.mean())
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), optim.clip or math.inf)
+        self.refuse_nonfinite(losses.detach(), norm, batch["name"])
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return self.report(fused.detach(), ir, vis, losses.detach(), terms, norm)
+
+    def report(
+        self, fused: Tensor, ir: Tensor, vis: Tensor, losses: Tensor, terms: dict[str, Tensor], norm: Tensor
+    ) -> dict[str, float]:
+        """Numbers of a step, means over this process's share: cheap ones always, the others when they are logged."""
+        numbers = {"loss": losses.mean().item()}
+        if self.step % self.config.run.log_every == 0:
+            numbers |= {name: term.detach().mean().item() for name, term in terms.items()}
+            numbers |= {"gradient_norm": norm.item(), "lr": self.optimizer.param_groups[0]["lr"]}
+            numbers["corr_ir"] = correlation(255 * fused, 255 * ir).mean().item()
+            numbers["corr_vis"] = correlation(255 * fused, 255 * vis).mean().item()
+        return numbers
+
+    def refuse_nonfinite(self, losses: Tensor, norm: Tensor, names: list[str]) -> None:
+        """Stop all processes before a parameter is spoilt."""
+        healthy = bool(losses.isfinite().all()) and bool(norm.isfinite())
+        if self.agreed(healthy):
+            return
+        culprits = [name for name, loss in zip(names, losses, strict=True) if not loss.isfinite()]
+        guilty, everyone = gather_object(culprits), gather_object(names)
+        raise UserError(
+            f"step {self.step}: the {'loss' if guilty else 'gradient'} is not finite; "
+            f"the crops were {short_list(guilty or everyone, 16)}. "
+            f"The last good checkpoint is kept in {self.folder}: look at these pictures or lower optim.lr"
+        )
+
+    def agreed(self, yes: bool) -> bool:
+        """Whether every process says yes."""
+        if self.accelerator.num_processes == 1:
+            return yes
+        votes = torch.tensor([int(yes)], device=self.device)
+        return bool(self.accelerator.reduce(votes, "sum").item() == self.accelerator.num_processes)
+
+    def validate(self, journal: Journal) -> None:
+        """Score the averaged weights and keep them if they are the best so far. Main process only."""
+        if not self.validation or not self.main:
+            return
+        numbers = score(self.averaged(), self.validation, self.config.val.crop, self.device)
+        journal.scalars("val", self.step, numbers)
+        journal.note(f"step {self.step}: " + " ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
+        if numbers["total"] > self.best:
+            self.best = numbers["total"]
+            self.write_weights("best.safetensors", numbers)
+
+    def show(self, journal: Journal) -> None:
+        """Fused sample pictures beside their sources: validation pairs, else the first crops."""
+        if not self.main:
+            return
+        shown = [pictures(pair, 384, self.device) for pair in self.validation[:4]]
+        for crop in (self.crops[n] for n in range(0 if shown else 4)):
+            shown.append((crop["ir"][None].to(self.device), crop["vis"][None].to(self.device)))
+        model = self.averaged()
+        journal.pictures(self.step, [torch.cat([ir, vis, fuse(model, ir, vis)], 3)[0].cpu() for ir, vis in shown])
+
+    def averaged(self) -> nn.Module:
+        """The weights to judge and to ship: the running average, or the present ones if there is none."""
+        return self.average.module.eval()
+
+    def save(self) -> None:
+        """Write a checkpoint. Main process only."""
+        if self.main and self.last_saved != self.step:
+            state = {
+                "step": self.step, "best": self.best, "config": self.config.model_dump(mode="json"),
+                "model": self.network.state_dict(), "average": self.average.module.state_dict(),
+                "optimizer": state_by_name(self.optimizer.optimizer, self.network),
+            }  # fmt: skip
+            save_checkpoint(self.folder, state, self.config.run.keep)
+        self.saved_at, self.last_saved = time.monotonic(), self.step
+
+    def write_weights(self, name: str, scores: dict[str, float] | None = None) -> Path:
+        """The averaged weights as safetensors, with the settings and scores in the metadata."""
+        metadata = {"training": self.config.model_dump_json(), "step": str(self.step)}
+        if scores:
+            metadata["scores"] = json.dumps({name: round(value, 4) for name, value in scores.items()})
+        save_model(self.averaged(), self.folder / name, metadata)
+        return self.folder / name
+
+    def due(self, every: int) -> bool:
+        """Whether something that happens every so many steps, and at the end, happens now."""
+        return self.step % every == 0 or self.step == self.config.run.steps
+
+
+def train(config: TrainConfig, *, accept_changes: bool = False) -> Outcome:
+    """Train, or continue, the run in ``config.run.folder``.
+
+    Args:
+        config: The settings.
+        accept_changes: Continue although the settings differ from those that the run was begun with.
+
+    Returns:
+        How far it got: SIGINT and SIGTERM save a checkpoint and end it early.
+
+    Raises:
+        UserError: For anything the user can put right; also when the loss or gradient is not finite.
+    """
+    training = Training(config, accept_changes=accept_changes)
+    run, stop = training.config.run, StopSignal()
+    journal = Journal(run.folder, training.step, run.steps, training.config.data.batch, active=training.main)
+    for note in training.crops.notes:
+        journal.note(f"note: {note}")
+    try:
+        for batch in training.batches():
+            numbers = training.optimise(batch)
+            journal.advance(numbers["loss"])
+            if training.due(run.log_every):
+                journal.scalars("train", training.step, numbers)
+            if training.due(training.config.val.every):
+                training.validate(journal)
+            if training.due(run.samples_every):
+                training.show(journal)
+            overdue = run.save_minutes and time.monotonic() - training.saved_at > 60 * run.save_minutes
+            if training.due(run.save_every) or overdue:
+                training.save()
+            if not training.agreed(stop.received == 0):
+                break
+    finally:
+        journal.close()
+        stop.restore()
+    training.save()
+    finished = training.step == run.steps
+    weights = run.folder / "last.safetensors"
+    if finished and training.main:
+        training.write_weights(weights.name)
+    training.accelerator.wait_for_everyone()
+    training.accelerator.end_training()
+    return Outcome(training.step, finished, stop.received, weights)

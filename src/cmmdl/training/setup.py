@@ -1,0 +1,73 @@
+"""What a run starts from: processes, device and precision, and the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import nn
+
+from cmmdl.errors import UserError
+from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
+from cmmdl.training.config import ModelConfig, TrainConfig
+from cmmdl.weights import load_model
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """Processes, device and precision, by Hugging Face Accelerate.
+
+    Raises:
+        UserError: If the batch cannot be shared equally or the device lacks the precision.
+    """
+    if config.run.threads:
+        torch.set_num_threads(config.run.threads)
+    accelerator = Accelerator(
+        cpu=config.run.device == "cpu",
+        mixed_precision=mixed_precision(config),
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)],
+    )
+    if config.data.batch % accelerator.num_processes:
+        raise UserError(f"data.batch = {config.data.batch} cannot be shared by {accelerator.num_processes} processes")
+    if not config.data.sources:
+        raise UserError("nothing to train on: give --ir DIR --vis DIR, or data.sources in the configuration file")
+    return accelerator
+
+
+def mixed_precision(config: TrainConfig) -> str:
+    """``bf16`` or ``no``: by choice, or bfloat16 on GPUs that compute in it."""
+    cuda = config.run.device == "auto" and torch.cuda.is_available()
+    if config.run.precision == "bf16":
+        able = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_has_bf16()
+        if not able:
+            raise UserError("run.precision = 'bf16': this device has no bfloat16 instructions; use 'fp32'")
+        return "bf16"
+    auto = config.run.precision == "auto" and cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if auto else "no"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def build_network(config: TrainConfig, saved: dict[str, Any] | None) -> tuple[TrainConfig, nn.Module]:
+    """The network to train, and the configuration with its true ``model`` table.
+
+    Weights come from ``run.init`` or from the seed; a saved run's replace them later.
+    """
+    if saved and config.run.init:
+        config = with_model(config, saved["config"]["model"])
+    elif config.run.init:
+        network = load_model(config.run.init)
+        if not isinstance(network, CMMDL):
+            raise UserError(f"run.init = {config.run.init!r}: only weights of the CMMDL network can be trained on")
+        return with_model(config, vars(network.config)), network.requires_grad_(True)
+    torch.manual_seed(config.run.seed)
+    return config, CMMDL(CMMDLConfig(**config.model.model_dump()))
+
+
+def with_model(config: TrainConfig, table: dict[str, Any]) -> TrainConfig:
+    """A copy of the configuration with another ``model`` table."""
+    return config.model_copy(update={"model": ModelConfig(**table)})

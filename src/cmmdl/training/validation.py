@@ -1,0 +1,95 @@
+"""Scores of the averaged weights on whole pictures while a run goes, and the number that says which step was best."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from cmmdl import metrics
+from cmmdl.errors import UserError
+from cmmdl.losses import SPREAD
+from cmmdl.metrics.correlation import correlation
+from cmmdl.training.config import Source, ValidationConfig
+from cmmdl.training.data import Pair, find_pairs
+
+SCORED = {
+    "EN": lambda f, i, v: metrics.entropy(f),
+    "SD": lambda f, i, v: metrics.sd(f),
+    "SF": lambda f, i, v: metrics.sf(f),
+    "MI": metrics.mutual_information,
+    "SCD": metrics.scd,
+    "VIF": metrics.vif,
+    "Qabf": metrics.qabf,
+    "SSIM": metrics.ssim,
+    "corr_ir": lambda f, i, v: correlation(255 * f, 255 * i),
+    "corr_vis": lambda f, i, v: correlation(255 * f, 255 * v),
+}
+
+
+def validation_pairs(config: ValidationConfig) -> list[Pair]:
+    """The pairs that are scored: evenly spread over the sorted stems; none if no folders are given.
+
+    Raises:
+        UserError: If only one of the two folders is given or they have no stem in common.
+    """
+    if config.ir is None and config.vis is None:
+        return []
+    if config.ir is None or config.vis is None:
+        raise UserError("validation needs both folders: --val-ir and --val-vis (val.ir and val.vis)")
+    pairs, _ = find_pairs(Source(ir=config.ir, vis=config.vis))
+    count = min(config.pairs, len(pairs))
+    return [pairs[n * len(pairs) // count] for n in range(count)]
+
+
+def pictures(pair: Pair, crop: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Infrared and visible luma, ``(1, 1, H, W)`` in [0, 1]; larger ones cut to the centre if ``crop`` is not 0."""
+    planes = torch.from_numpy(pair.load()[:2]).to(device).float() / 255
+    height, width = planes.shape[1:]
+    if crop:
+        top, left = max(0, (height - crop) // 2), max(0, (width - crop) // 2)
+        planes = planes[:, top : top + crop, left : left + crop]
+    return planes[0][None, None], planes[1][None, None]
+
+
+@torch.no_grad()
+def fuse(model: nn.Module, ir: Tensor, vis: Tensor) -> Tensor:
+    """The fused picture as it would be written to an 8-bit file: ``(1, 1, H, W)`` in [0, 1]."""
+    return (model(ir, vis).float().clamp(0, 1) * 255).round() / 255
+
+
+@torch.no_grad()
+def score(model: nn.Module, pairs: list[Pair], crop: int, device: torch.device) -> dict[str, float]:
+    """Mean metrics over pairs, the correlations with both sources among them, and ``total``.
+
+    A correlation near or below 0 is the mark of a photographic negative.
+
+    Args:
+        model: In eval mode; called ``model(ir, vis)``.
+        pairs: At least one.
+        crop: See `pictures`.
+        device: Where the model is.
+
+    Returns:
+        A number a name.
+    """
+    sums = dict.fromkeys(SCORED, 0.0)
+    for pair in pairs:
+        ir, vis = pictures(pair, crop, device)
+        fused = fuse(model, ir, vis)
+        for name, metric in SCORED.items():
+            sums[name] += float(metric(fused, ir, vis)) / len(pairs)
+    return {**sums, "total": total(sums)}
+
+
+def total(scores: dict[str, float]) -> float:
+    """The number by which the best step is kept; higher is better.
+
+    The mean over EN, SD, SF, MI, SCD, VIF, Qabf and SSIM of the score in units of its spread over published methods
+    (`cmmdl.losses.SPREAD`; SD and SF by their logarithm).
+    """
+    values = {name.lower(): value for name, value in scores.items()}
+    for name in ("sd", "sf"):
+        values[name] = math.log1p(values[name])
+    return sum(values[name] / spread for name, spread in SPREAD.items()) / len(SPREAD)
