@@ -66,5 +66,7 @@ def _scaled(picture: Tensor, training: bool) -> Tensor:
     if picture.device.type == "mps":
         picture = picture.cpu()
     levels = 255 * picture.double()
+    if picture.dtype == torch.float64:
+        return levels
     nearest = levels.round()
-    return torch.where((levels - nearest).abs() < 1e-4, nearest, levels)  # float32 of 8-bit values is whole again
+    return torch.where((levels - nearest).abs() < 1e-5, nearest, levels)  # 8-bit values in float32 are whole again

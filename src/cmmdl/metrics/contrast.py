@@ -17,8 +17,8 @@ def sobel(levels: Tensor, border: str) -> tuple[Tensor, Tensor]:
     return separable(padded, SMOOTH, STEP), separable(padded, STEP, SMOOTH)
 
 
-def _central(levels: Tensor, dim: int) -> Tensor:
-    """Central differences, one-sided at both ends (as ``numpy.gradient``)."""
+def central_difference(levels: Tensor, dim: int) -> Tensor:
+    """Central differences along one axis, one-sided at both ends (as ``numpy.gradient``)."""
     n = levels.shape[dim]
     inner = (levels.narrow(dim, 2, n - 2) - levels.narrow(dim, 0, n - 2)) / 2
     first = levels.narrow(dim, 1, 1) - levels.narrow(dim, 0, 1)
@@ -83,7 +83,7 @@ def ag(fused: Tensor) -> Tensor:
     extraction and multi-scale image decomposition. Optics Communications, 2015.
     """
     (levels,) = grey_levels(fused, smallest=2)
-    return per_picture(safe_sqrt((_central(levels, -1) ** 2 + _central(levels, -2) ** 2) / 2))
+    return per_picture(safe_sqrt((central_difference(levels, -1) ** 2 + central_difference(levels, -2) ** 2) / 2))
 
 
 def ei(fused: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def ei(fused: Tensor) -> Tensor:
         fused: ``(B, 1, H, W)``, values in [0, 1].
 
     Returns:
-        ``(B,)`` from 0 to 1443; higher is better. Differentiable.
+        ``(B,)`` from 0 to 1141; higher is better. Differentiable.
 
     Raises:
         ValueError: If shape or range is wrong.

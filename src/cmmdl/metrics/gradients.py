@@ -44,8 +44,8 @@ def qabf(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
         vis: Same shape and range.
 
     Returns:
-        ``(B,)`` from 0 to 0.987 (equal pictures: 0.9865 or a little less); higher is better. Sources without any edge
-        count as 1. Differentiable.
+        ``(B,)`` from 0 to 0.9753, which equal pictures reach but for the weakest edges; higher is better. Sources without
+        any edge count as 1. Differentiable.
 
     Raises:
         ValueError: If shape or range is wrong.

@@ -114,8 +114,8 @@ def cross_entropy(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
         vis: Same shape and range.
 
     Returns:
-        ``(B,)`` float64, 0 for equal histograms and for those without a common level, negative where common levels are
-        rarer in the sources; lower is better.
+        ``(B,)`` float64, 0 for equal histograms and for those without a common level, a little below 0 (at
+        least -0.54) where few levels are common; lower is better.
 
     Raises:
         ValueError: If shape or range is wrong.

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from torch import Tensor
 
-from cmmdl.metrics import contrast, correlation, fidelity, gradients, information, perception, structure
+from cmmdl.metrics import (
+    contrast,
+    correlation,
+    features,
+    fidelity,
+    gradients,
+    information,
+    perception,
+    phase,
+    structure,
+    wavelet,
+    weighted,
+)
 
 INF = float("inf")
 
@@ -78,11 +91,11 @@ _ALL = (
         (0, 2), 2, 1, False, "Hossny, Nahavandi, Creighton 2008, eq. 5",
     ),
     Metric(
-        "CE", "Cross entropy", information.cross_entropy, "all", "lower", "bit", (-INF, INF), 0, 1, False,
+        "CE", "Cross entropy", information.cross_entropy, "all", "lower", "bit", (-0.54, INF), 0, 1, False,
         "Bulanon, Burks, Alchanatis 2009, eq. 7",
     ),
     Metric(
-        "PSNR", "Peak signal-to-noise ratio", correlation.psnr, "all", "higher", "dB", (-INF, INF), INF, 1, False,
+        "PSNR", "Peak signal-to-noise ratio", correlation.psnr, "all", "higher", "dB", (-48.2, INF), INF, 1, False,
         "Jagalingam, Hegde 2015",
     ),
     Metric(
@@ -106,7 +119,7 @@ _ALL = (
         "Sheikh, Bovik 2006, eq. 16, in the pixel domain",
     ),
     Metric(
-        "Qabf", "Edge preservation", gradients.qabf, "all", "higher", "", (0, 1), None, 1, True,
+        "Qabf", "Edge preservation", gradients.qabf, "all", "higher", "", (0, 1), 0.9753, 1, True,
         "Xydeas, Petrović 2000, eq. 1-8",
     ),
     Metric(
@@ -128,6 +141,32 @@ _ALL = (
     Metric(
         "QCV", "Chen-Varshney metric", perception.qcv, "all", "lower", "squared grey levels", (0, INF), 0, 1, False,
         "Chen, Varshney 2007, section 3",
+    ),
+    Metric(
+        "QY", "Yang's similarity metric", weighted.qy, "all", "higher", "", (-1, 1), 1, 7, False,
+        "Yang, Zhang, Wang, Li 2008, eq. 10",
+    ),
+    Metric(
+        "QP", "Phase congruency metric", phase.qp, "all", "higher", "", (-1, 1), 1, 16, False,
+        "Zhao, Laganière, Liu 2007, eq. 14-19",
+    ),
+    Metric(
+        "QM", "Wavelet metric", wavelet.qm, "all", "higher", "", (0, 1), 1, 4, False, "Wang, Liu 2008, eq. 4-8",
+    ),
+    Metric(
+        "Qw", "Piella's weighted index", weighted.qw, "all", "higher", "", (-1, 1), 1, 8, False,
+        "Piella, Heijmans 2003, eq. 5",
+    ),
+    Metric(
+        "Qe", "Piella's edge-dependent index", weighted.qe, "all", "higher", "", (-1, 1), 1, 8, False,
+        "Piella, Heijmans 2003, eq. 6",
+    ),
+    *(
+        Metric(
+            f"FMI_{feature}", f"Feature mutual information ({feature})", partial(features.fmi, feature=feature),
+            "all", "higher", "", (0, 1), 1, 4, False, "Haghighat, Aghagolzadeh, Seyedarabi 2011",
+        )
+        for feature in features.FEATURES
     ),
 )  # fmt: skip
 
