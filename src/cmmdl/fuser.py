@@ -26,6 +26,9 @@ from cmmdl.weights import load_model
 BYTES_PER_PIXEL = 64 * 4 * 14
 """Peak memory of the network for each pixel: about fourteen maps of 64 float32 channels at once."""
 
+BYTES_PER_PIXEL_WITHOUT_WEIGHTS = 64 * 4
+"""The same for a method without weights: some dozens of maps of one channel."""
+
 SHARE = 0.8
 """Part of the free memory that a picture may take before it is tiled."""
 
@@ -174,7 +177,9 @@ class Fuser:
     def _pixels_that_fit(self) -> float:
         """How many pixels can be fused at once in the memory that is free now."""
         free = available_bytes(self.device)
-        return float("inf") if free is None else SHARE * free / (BYTES_PER_PIXEL * self.dtype.itemsize / 4)
+        learnt = next(self.model.parameters(), None) is not None
+        bytes_per_pixel = BYTES_PER_PIXEL if learnt else BYTES_PER_PIXEL_WITHOUT_WEIGHTS
+        return float("inf") if free is None else SHARE * free / (bytes_per_pixel * self.dtype.itemsize / 4)
 
     def take(self, source: Source | Picture, side: str, given: Range | None = None) -> Picture:
         """Reads and checks one picture ahead of the call, for example in another thread.

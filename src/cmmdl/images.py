@@ -7,7 +7,6 @@ half a picture.
 
 from __future__ import annotations
 
-import struct
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from cmmdl.atomic import write_bytes
+from cmmdl.deep import TIFF, read_deep, tiff_header
 from cmmdl.errors import UserError
 
 MAX_PIXELS = 100_000_000
@@ -32,8 +32,6 @@ Array = NDArray[Any]
 Note = Callable[[str], None]
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
-_TIFF = (b"II*\0", b"MM\0*")
-"""How TIFF files begin."""
 _PILLOW_LIMIT = threading.Lock()
 _PILLOW_WARNS = 80_000_000
 """Pixels below Pillow's own limit; only above it does its limit have to be lifted for decoding too."""
@@ -89,6 +87,18 @@ def write_image(path: str | Path, array: Array) -> None:
     """
     path = Path(path)
     write_bytes(path, _encode(path, array))
+
+
+def check_suffix(path: Path) -> str:
+    """The suffix in lower case.
+
+    Raises:
+        UserError: If it is no format that can be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        raise UserError(f"{path}: {suffix or 'a name without suffix'} is no format to write; use .png, .tif or .jpg")
+    return suffix
 
 
 def list_images(folder: str | Path, *, strip: str = "") -> dict[str, Path]:
@@ -165,10 +175,10 @@ def _read_pillow(path: Path, max_pixels: int, note: Note) -> Array:
             note(f"{path}: {pages} pages, the first is used")
         if not _deeper_than_pillow(path, image):
             return _named(path, image, note)
-        orientation = image.getexif().get(0x0112, 1) if image.format == "PNG" else _tiff_header(path)[2]
+        orientation = image.getexif().get(0x0112, 1) if image.format == "PNG" else tiff_header(path)[2]
         if image.mode in ("LA", "RGBA"):
             note(f"{path}: alpha dropped")
-        return _read_opencv(path, orientation, grey=image.mode in ("L", "LA"))
+        return read_deep(path, orientation, grey=image.mode in ("L", "LA"))
 
 
 def _named(path: Path, image: Image.Image, note: Note) -> Array:
@@ -183,23 +193,11 @@ def _read_other(path: Path, max_pixels: int) -> Array:
     """Reads a file that Pillow does not know: a TIFF of several deep channels, or no picture at all."""
     with path.open("rb") as file:
         magic = file.read(4)
-    if magic not in _TIFF:
+    if magic not in TIFF:
         raise UserError(f"{path} is no PNG, JPEG, BMP, TIFF or WebP picture, whatever its name says; convert it first")
-    width, height, orientation = _tiff_header(path)
+    width, height, orientation = tiff_header(path)
     _check_size(path, width, height, max_pixels)
-    return _read_opencv(path, orientation, grey=False)
-
-
-def _tiff_header(path: Path) -> tuple[int, int, int]:
-    """Width, height and orientation of a TIFF; raises if its pixels lie beyond the end of the file."""
-    with path.open("rb") as file:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
-        file.seek(tags.next)
-        tags.load(file)
-    starts, sizes = tags.get(273, tags.get(324, ())), tags.get(279, tags.get(325, ()))
-    if any(start + size > path.stat().st_size for start, size in zip(starts, sizes, strict=True)):
-        raise OSError("its pixels end beyond the file")
-    return int(tags[256]), int(tags[257]), int(tags.get(274, 1))
+    return read_deep(path, orientation, grey=False)
 
 
 def _deeper_than_pillow(path: Path, image: Image.Image) -> bool:
@@ -210,43 +208,6 @@ def _deeper_than_pillow(path: Path, image: Image.Image) -> bool:
         with path.open("rb") as file:
             return file.read(25)[24] == 16
     return isinstance(image, TiffImagePlugin.TiffImageFile) and max(image.tag_v2.get(258, (8,))) > 8
-
-
-def _read_opencv(path: Path, orientation: int, *, grey: bool) -> Array:
-    """Decodes deep pixels; alpha is dropped."""
-    data = bytearray(path.read_bytes())
-    _forget_orientation(data)
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None:
-        raise OSError("its kind of pixels cannot be decoded")
-    if array.dtype == np.float64:
-        array = array.astype(np.float32)
-    if array.dtype not in (np.uint8, np.uint16, np.float32):
-        raise UserError(f"{path} holds {array.dtype} pixels; save it with 8 or 16 bits or as float")
-    if array.ndim == 3:
-        array = array[..., 0] if grey else array[..., 2::-1]
-    return np.ascontiguousarray(_upright(array, orientation))
-
-
-def _forget_orientation(data: bytearray) -> None:
-    """Sets the orientation of a TIFF to 1: versions of OpenCV differ in what they make of any other."""
-    if data[:4] not in _TIFF:
-        return
-    order = "<" if data[:2] == b"II" else ">"
-    (start,) = struct.unpack_from(f"{order}I", data, 4)
-    (count,) = struct.unpack_from(f"{order}H", data, start)
-    for entry in range(start + 2, start + 2 + 12 * count, 12):
-        if struct.unpack_from(f"{order}H", data, entry)[0] == 274:
-            struct.pack_into(f"{order}H", data, entry + 8, 1)
-
-
-def _upright(array: Array, orientation: int) -> Array:
-    """Applies an EXIF orientation, 1 to 8; anything else leaves the picture as it is."""
-    if orientation in (5, 6, 7, 8):
-        array = array.swapaxes(0, 1)
-    rows = -1 if orientation in (3, 4, 7, 8) else 1
-    columns = -1 if orientation in (2, 3, 6, 7) else 1
-    return array[::rows, ::columns]
 
 
 def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
@@ -270,9 +231,7 @@ def _no_pillow_limit() -> Iterator[None]:
 
 def _encode(path: Path, array: Array) -> bytes:
     """The bytes of the file, made in memory."""
-    suffix = path.suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise UserError(f"{path}: {suffix or 'a name without suffix'} is no format to write; use .png, .tif or .jpg")
+    suffix = check_suffix(path)
     if array.dtype.kind == "f":
         array = array.astype(np.float32)
     _check_depth(path, suffix, array.dtype)

@@ -1,0 +1,110 @@
+"""``cmmdl doctor``: what is installed, and what it runs on."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+PACKAGES = ("cmmdl", "torch", "numpy", "scipy", "pillow", "opencv-python-headless", "safetensors")
+EXTRAS = {"train": ("accelerate", "pydantic", "tensorboard"), "plot": ("matplotlib",)}
+INSTRUCTIONS = {
+    "AVX2": "avx2",
+    "AVX512": "avx512f",
+    "AVX512-BF16": "avx512_bf16",
+    "AVX512-VNNI": "avx512_vnni",
+    "AMX-BF16": "amx_bf16",
+    "AMX-INT8": "amx_int8",
+    "NEON": "asimd",
+    "ARM-BF16": "bf16",
+    "SVE": "sve",
+}
+"""Name -> what /proc/cpuinfo calls it."""
+
+
+@click.command("doctor")
+def command() -> None:
+    """Print versions, devices, threads, instruction sets and memory: paste it into a report of a problem.
+
+    \b
+    Example:
+      cmmdl doctor
+    """  # noqa: D301
+    rows = [*_versions(), *_extras(), *_processor(), *_gpus(), *_memory()]
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        click.echo(f"{name.ljust(width)}  {text}")
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    yield "python", f"{platform.python_version()} on {platform.platform()}"
+    for package in PACKAGES:
+        yield package, _version(package) or "not found"
+
+
+def _extras() -> Iterator[tuple[str, str]]:
+    """The optional parts: their versions, or the command that installs what is missing."""
+    for extra, packages in EXTRAS.items():
+        found = {package: _version(package) for package in packages}
+        if all(found.values()):
+            yield f"extra {extra}", ", ".join(f"{package} {number}" for package, number in found.items())
+        else:
+            missing = ", ".join(package for package, number in found.items() if not number)
+            yield f"extra {extra}", f'{missing} missing: pip install "cmmdl[{extra}]"'
+
+
+def _processor() -> Iterator[tuple[str, str]]:
+    import torch
+
+    from cmmdl.device import cpu_name
+
+    yield "cpu", cpu_name()
+    yield "threads", f"{torch.get_num_threads()} (change with --threads or OMP_NUM_THREADS)"
+    yield "torch uses", torch.backends.cpu.get_cpu_capability()
+    flags = _cpu_flags()
+    if flags:
+        there = [name for name, flag in INSTRUCTIONS.items() if flag in flags]
+        yield "instructions", ", ".join(there) or "none of " + ", ".join(INSTRUCTIONS)
+
+
+def _gpus() -> Iterator[tuple[str, str]]:
+    import torch
+
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            gpu = torch.cuda.get_device_properties(index)
+            yield f"cuda:{index}", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+    else:
+        yield "cuda", "none found" if torch.version.cuda else "this torch was built without it"
+    if torch.backends.mps.is_available():
+        yield "mps", "there, with --device mps (not chosen automatically)"
+
+
+def _memory() -> Iterator[tuple[str, str]]:
+    import torch
+
+    from cmmdl.fuser import BYTES_PER_PIXEL, SHARE
+    from cmmdl.memory import available_bytes
+
+    free = available_bytes(torch.device("cpu"))
+    if free is not None:
+        megapixels = SHARE * free / BYTES_PER_PIXEL / 1e6
+        yield "memory free", f"{free / 2**30:.1f} GiB, pictures above {megapixels:.1f} megapixels are tiled on the CPU"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _cpu_flags() -> set[str]:
+    """What the first processor can do, where the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(errors="replace").splitlines() if info.exists() else []
+    named = (line.partition(":")[2].split() for line in lines if line.lower().startswith(("flags", "features")))
+    return set(next(named, []))

@@ -1,0 +1,202 @@
+"""``cmmdl fuse``: two files or two folders."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cmmdl.errors import UserError
+
+if TYPE_CHECKING:
+    from cmmdl.folder import Pair
+    from cmmdl.fuser import Fuser
+
+PATH = click.Path(path_type=Path)
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+
+
+@click.command("fuse")
+@click.argument("ir", type=PATH)
+@click.argument("vis", type=PATH)
+@click.option("-o", "--output", "out", type=PATH, required=True, help="File, or folder for two folders.")
+@click.option("--model", default="cmmdl-ivf", show_default=True, metavar="NAME_OR_PATH", help="See `cmmdl models`.")
+@click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@click.option("--skip-existing", is_flag=True, help="Keep results that exist and do the rest.")
+@click.option(
+    "--format",
+    "suffix",
+    default="png",
+    show_default=True,
+    help="Of results in a folder.",
+    type=click.Choice(["png", "tif", "tiff", "jpg", "jpeg", "bmp", "webp"], case_sensitive=False),
+)
+@click.option("--ir-suffix", default="", metavar="TEXT", help="Strip from infrared stems before pairing, e.g. _ir.")
+@click.option("--vis-suffix", default="", metavar="TEXT", help="Strip from visible stems before pairing.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    help="auto is float32.",
+    type=click.Choice(["auto", "float32", "bfloat16", "float64"]),
+)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads [default: as torch chooses].")
+@click.option("--tile", type=click.IntRange(1), metavar="N", help="Fuse larger pictures in tiles of N pixels.")
+@click.option("--stretch", is_flag=True, help="Stretch each result to the full range, as papers' tables do.")
+@click.option("--depth", type=click.Choice(["uint8", "uint16", "float32"]), help="[default: the visible picture's]")
+@click.option(
+    "--chroma",
+    type=click.Choice(["vis", "ir"]),
+    default="vis",
+    show_default=True,
+    help="Whose colour is kept where both have some.",
+)
+@click.option("--ir-range", type=float, nargs=2, metavar="LOW HIGH", help="Infrared values that mean black and white.")
+@click.option("--vis-range", type=float, nargs=2, metavar="LOW HIGH", help="The same of the visible picture.")
+@click.option("--resize-ir", is_flag=True, help="Resize infrared pictures of another size.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=100_000_000,
+    show_default=True,
+    metavar="N",
+    help="Refuse larger pictures.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
+    """Fuse an infrared with a visible picture, or MRI with CT, PET or SPECT: two files, or two folders by file stem.
+
+    \b
+    Examples:
+      cmmdl fuse ir.png vis.png -o fused.png
+      cmmdl fuse data/ir data/vis -o results
+      cmmdl fuse pairs pairs -o results --ir-suffix _ir --vis-suffix _vis --skip-existing
+      cmmdl fuse thermal.tif photo.jpg -o fused.png --ir-range 20 40 --resize-ir
+      cmmdl fuse mri.png pet.png -o fused.png --device cuda
+      cmmdl fuse ir.tif vis.tif -o fused.tif --tile 512 --max-pixels 400000000
+    """  # noqa: D301
+    if options["overwrite"] and options["skip_existing"]:
+        raise UserError("--overwrite and --skip-existing exclude each other; give one of them")
+    for path in (ir, vis):
+        if not path.exists():
+            raise UserError(f"{path}: there is no such file or folder; check the path")
+    if ir.is_dir() != vis.is_dir():
+        folder, file = (ir, vis) if ir.is_dir() else (vis, ir)
+        raise UserError(f"{folder} is a folder and {file} a file; give two files or two folders")
+    sys.exit((_fuse_folders if ir.is_dir() else _fuse_files)(ir, vis, out, options))
+
+
+def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
+    """One pair; returns the exit code."""
+    from cmmdl.images import check_suffix
+
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; two files need a file name, such as -o {out / 'fused.png'}")
+    if out.resolve() in (ir.resolve(), vis.resolve()):
+        raise UserError(f"{out} is one of the two inputs; give another name with -o")
+    check_suffix(out)
+    if out.exists() and options["skip_existing"]:
+        _say(options, f"{out} exists, skipped")
+        return 0
+    if out.exists() and not options["overwrite"]:
+        raise UserError(f"{out} exists; pass --overwrite to replace it or --skip-existing to keep it")
+    from cmmdl.folder import Pair, fuse_pairs, prepare_folder
+
+    fuser = _fuser(options)
+    prepare_folder(out.parent)
+    start = time.perf_counter()
+    (outcome,) = fuse_pairs(fuser, [Pair(out.stem, ir, vis, out)], **_call_options(options))
+    if outcome.error:
+        raise UserError(outcome.error)
+    _say(options, f"{out}: fused in {time.perf_counter() - start:.2f} s on {_device(fuser)}, model {options['model']}")
+    return 0
+
+
+def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
+    """All pairs of two folders; returns the exit code."""
+    from cmmdl.folder import pair_folders, prepare_folder
+
+    suffixes = {name: options[name] for name in ("ir_suffix", "vis_suffix")}
+    pairs, alone = pair_folders(ir, vis, out, **suffixes, suffix=f".{options['suffix'].lower()}")
+    there = [pair for pair in pairs if pair.out.exists()]
+    if there and not (options["overwrite"] or options["skip_existing"]):
+        raise UserError(
+            f"{out}: {len(there)} of {len(pairs)} results exist; pass --skip-existing to do the rest or --overwrite"
+        )
+    todo = [pair for pair in pairs if pair not in there] if options["skip_existing"] else pairs
+    prepare_folder(out)
+    failed = _fuse_all(todo, out, options) if todo else []
+    _say(options, f"{len(pairs) - len(todo)} existing skipped" if len(todo) < len(pairs) else "")
+    _list("failed", failed)
+    _list("unpaired", alone)
+    return 1 if failed or alone else 0
+
+
+def _fuse_all(pairs: list[Pair], out: Path, options: dict[str, Any]) -> list[str]:
+    """Fuses with a progress bar; returns a line about each pair that failed."""
+    from tqdm import tqdm
+
+    from cmmdl.folder import fuse_pairs
+
+    fuser, start = _fuser(options), time.perf_counter()
+    outcomes = fuse_pairs(fuser, pairs, **_call_options(options))
+    bar = tqdm(outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"])
+    failed = [f"{outcome.pair.stem}: {outcome.error}" for outcome in bar if outcome.error]
+    seconds, done = time.perf_counter() - start, len(pairs) - len(failed)
+    rate = f"{done / seconds:.2f} pictures a second"
+    _say(options, f"{out}: {done} fused in {seconds:.1f} s ({rate}) on {_device(fuser)}, model {options['model']}")
+    return failed
+
+
+def _fuser(options: dict[str, Any]) -> Fuser:
+    """The fuser as asked. The allocator has to be told before torch takes any memory."""
+    from cmmdl.allocator import reuse_memory
+
+    reuse_memory()
+    import torch
+
+    if options["threads"]:
+        torch.set_num_threads(options["threads"])
+    from cmmdl.fuser import Fuser
+
+    names = ("model", "device", "precision", "tile", "stretch", "max_pixels")
+    return Fuser(**{name: options[name] for name in names}, note=_Notes(options["quiet"]))
+
+
+def _call_options(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in ("ir_range", "vis_range", "depth", "chroma", "resize_ir")}
+
+
+class _Notes:
+    """Prints each note once, above the progress bar."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.said = set[str]()
+        self.quiet = quiet
+
+    def __call__(self, text: str) -> None:
+        from tqdm import tqdm
+
+        if text not in self.said and not self.quiet:
+            self.said.add(text)
+            tqdm.write(f"note: {text}", file=sys.stderr)
+
+
+def _device(fuser: Fuser) -> str:
+    from cmmdl.device import describe_device
+
+    return describe_device(fuser.device)
+
+
+def _say(options: dict[str, Any], text: str) -> None:
+    if text and not options["quiet"]:
+        click.echo(text)
+
+
+def _list(title: str, lines: list[str]) -> None:
+    if lines:
+        click.echo("\n  ".join([f"{len(lines)} {title}:", *lines]), err=True)

@@ -1,0 +1,66 @@
+"""Decoding pixels that are deeper than Pillow keeps: several channels of 16 bits or floats, by OpenCV."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDNDArray[Any]
+from PIL import TiffImagePlugin
+
+from cmmdl.errors import UserError
+
+TIFF = (b"II*\0", b"MM\0*")
+"""How TIFF files begin."""
+
+
+def tiff_header(path: Path) -> tuple[int, int, int]:
+    """Width, height and orientation of a TIFF; raises if its pixels lie beyond the end of the file."""
+    with path.open("rb") as file:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+    starts, sizes = tags.get(273, tags.get(324, ())), tags.get(279, tags.get(325, ()))
+    if any(start + size > path.stat().st_size for start, size in zip(starts, sizes, strict=True)):
+        raise OSError("its pixels end beyond the file")
+    return int(tags[256]), int(tags[257]), int(tags.get(274, 1))
+
+
+def read_deep(path: Path, orientation: int, *, grey: bool) -> NDArray[Any]:
+    """Decodes deep pixels; alpha is dropped."""
+    data = bytearray(path.read_bytes())
+    _forget_orientation(data)
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None:
+        raise OSError("its kind of pixels cannot be decoded")
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    if array.dtype not in (np.uint8, np.uint16, np.float32):
+        raise UserError(f"{path} holds {array.dtype} pixels; save it with 8 or 16 bits or as float")
+    if array.ndim == 3:
+        array = array[..., 0] if grey else array[..., 2::-1]
+    return np.ascontiguousarray(_upright(array, orientation))
+
+
+def _forget_orientation(data: bytearray) -> None:
+    """Sets the orientation of a TIFF to 1: versions of OpenCV differ in what they make of any other."""
+    if data[:4] not in TIFF:
+        return
+    order = "<" if data[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, start)
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        if struct.unpack_from(f"{order}H", data, entry)[0] == 274:
+            struct.pack_into(f"{order}H", data, entry + 8, 1)
+
+
+def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Applies an EXIF orientation, 1 to 8; anything else leaves the picture as it is."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return array[::rows, ::columns]

@@ -1,0 +1,147 @@
+"""Fusing two folders: pairing by stem, reading ahead, going on after a bad pair, continuing after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cmmdl.atomic import remove_stale
+from cmmdl.errors import UserError
+from cmmdl.fuser import Fuser
+from cmmdl.images import list_images, write_image
+from cmmdl.pictures import Picture, Range
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two files of one stem, and where their result goes."""
+
+    stem: str
+    ir: Path
+    vis: Path
+    out: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a pair; ``error`` is empty if it was fused."""
+
+    pair: Pair
+    error: str = ""
+
+
+def pair_folders(
+    ir: Path, vis: Path, out: Path, *, ir_suffix: str = "", vis_suffix: str = "", suffix: str = ".png"
+) -> tuple[list[Pair], list[str]]:
+    """Pairs the pictures of two folders by stem.
+
+    Args:
+        ir: Folder of infrared pictures; may be the same as ``vis`` if the suffixes tell them apart.
+        vis: Folder of visible pictures.
+        out: Folder of the results, not one of the two.
+        ir_suffix: Taken off the end of infrared stems that have it.
+        vis_suffix: Taken off the end of visible stems that have it.
+        suffix: Of the results, with its dot.
+
+    Returns:
+        The pairs in the order of their stems, and a line about each picture that has no partner.
+
+    Raises:
+        UserError: If two files of a folder share a stem, or nothing pairs.
+    """
+    if out.resolve() in (ir.resolve(), vis.resolve()):
+        raise UserError(f"{out} is a folder of inputs, results would mix with them; give another folder with -o")
+    if ir.resolve() == vis.resolve():
+        first, second = _sides_of_one_folder(ir, ir_suffix, vis_suffix)
+    else:
+        first, second = list_images(ir, strip=ir_suffix), list_images(vis, strip=vis_suffix)
+    both = sorted(first.keys() & second.keys())
+    if not both:
+        raise UserError(_nothing_pairs(ir, first, vis, second))
+    alone = [f"{first[stem]}: no picture {stem!r} in {vis}" for stem in sorted(first.keys() - second.keys())]
+    alone += [f"{second[stem]}: no picture {stem!r} in {ir}" for stem in sorted(second.keys() - first.keys())]
+    return [Pair(stem, first[stem], second[stem], out / f"{stem}{suffix}") for stem in both], alone
+
+
+def fuse_pairs(
+    fuser: Fuser, pairs: list[Pair], *, ir_range: Range | None, vis_range: Range | None, **options: Any
+) -> Iterator[Outcome]:
+    """Fuses pairs one after the other and writes the results; the next pair is read meanwhile.
+
+    Args:
+        fuser: Does the work.
+        pairs: All lead into one folder, which is created.
+        ir_range: As in a call of ``fuser``.
+        vis_range: Likewise.
+        **options: Other options of that call.
+
+    Yields:
+        An outcome a pair, in order, as soon as it is known.
+
+    Raises:
+        UserError: If results cannot be written, since that will not be better for the next one.
+    """
+
+    def read(pair: Pair) -> tuple[Picture, Picture]:
+        return fuser.take(pair.ir, "infrared", ir_range), fuser.take(pair.vis, "visible", vis_range)
+
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        ahead: Future[tuple[Picture, Picture]] = reader.submit(read, pairs[0])
+        for pair, following in zip(pairs, [*pairs[1:], None], strict=True):
+            now, ahead = ahead, reader.submit(read, following) if following else ahead
+            try:
+                fused = fuser(*now.result(), **options)
+                assert isinstance(fused, np.ndarray)
+                write_image(pair.out, fused)
+                yield Outcome(pair)
+            except UserError as error:
+                if isinstance(error.__cause__, OSError) and str(error).startswith(str(pair.out)):
+                    raise
+                yield Outcome(pair, str(error))
+
+
+def prepare_folder(out: Path) -> None:
+    """Creates the folder of the results, and removes what a killed run left half-written in it.
+
+    Raises:
+        UserError: If it cannot be created or is a file.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UserError(
+            f"{out} is a file; two folders need a folder for the results, give another one with -o"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{out} cannot be created ({error.strerror}); give another folder with -o") from error
+    remove_stale(out)
+
+
+def _sides_of_one_folder(folder: Path, ir_suffix: str, vis_suffix: str) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Tells the two sides of one folder apart by what their stems end with."""
+    if ir_suffix == vis_suffix:
+        raise UserError(f"{folder} is both folders; tell the pictures apart with --ir-suffix _ir --vis-suffix _vis")
+    names = list_images(folder)
+    longer, shorter = sorted((ir_suffix, vis_suffix), key=len, reverse=True)
+    sides: dict[str, dict[str, Path]] = {longer: {}, shorter: {}}
+    for stem, path in names.items():
+        mark = longer if stem.endswith(longer) else shorter
+        if stem.endswith(mark):
+            sides[mark][stem.removesuffix(mark)] = path
+    return sides[ir_suffix], sides[vis_suffix]
+
+
+def _nothing_pairs(ir: Path, first: dict[str, Path], vis: Path, second: dict[str, Path]) -> str:
+    for folder, found in ((ir, first), (vis, second)):
+        if not found:
+            return f"{folder} holds no png, jpg, bmp, tif or webp picture; give the folder that does"
+    one, two = next(iter(first.values())).name, next(iter(second.values())).name
+    return (
+        f"no stem is in both {ir} (such as {one}) and {vis} (such as {two}); "
+        "strip what differs with --ir-suffix and --vis-suffix"
+    )
