@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDNDArray[Any]
+from numpy.typing import NDArray
 from PIL import TiffImagePlugin
 
 from cmmdl.errors import UserError
@@ -18,9 +19,14 @@ TIFF = (b"II*\0", b"MM\0*")
 
 
 def tiff_header(path: Path) -> tuple[int, int, int]:
-    """Width, height and orientation of a TIFF; raises if its pixels lie beyond the end of the file."""
+    """Width, height and orientation of a TIFF file.
+
+    Raises:
+        OSError: If its pixels lie beyond the end of the file.
+    """
     with path.open("rb") as file:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+        start = file.read(8)
+        tags = TiffImagePlugin.ImageFileDirectory_v2(start + file.read(8) if 43 in start[2:4] else start)
         file.seek(tags.next)
         tags.load(file)
     starts, sizes = tags.get(273, tags.get(324, ())), tags.get(279, tags.get(325, ()))
@@ -29,8 +35,22 @@ def tiff_header(path: Path) -> tuple[int, int, int]:
     return int(tags[256]), int(tags[257]), int(tags.get(274, 1))
 
 
-def read_deep(path: Path, orientation: int, *, grey: bool) -> NDArray[Any]:
-    """Decodes deep pixels; alpha is dropped."""
+def read_deep(path: Path, orientation: int, *, grey: bool, note: Callable[[str], None]) -> NDArray[Any]:
+    """Decodes deep pixels.
+
+    Args:
+        path: PNG or TIFF.
+        orientation: EXIF orientation, 1 to 8, to be applied.
+        grey: Whether it is grey, which OpenCV expands to colour where there is alpha.
+        note: Told if alpha was dropped.
+
+    Returns:
+        ``(H, W)`` or ``(H, W, 3)`` RGB: uint8, uint16 or float32.
+
+    Raises:
+        OSError: If it cannot be decoded.
+        UserError: If its pixels are of another type.
+    """
     data = bytearray(path.read_bytes())
     _forget_orientation(data)
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -40,6 +60,8 @@ def read_deep(path: Path, orientation: int, *, grey: bool) -> NDArray[Any]:
         array = array.astype(np.float32)
     if array.dtype not in (np.uint8, np.uint16, np.float32):
         raise UserError(f"{path} holds {array.dtype} pixels; save it with 8 or 16 bits or as float")
+    if array.ndim == 3 and array.shape[2] == 4:
+        note(f"{path}: alpha dropped")
     if array.ndim == 3:
         array = array[..., 0] if grey else array[..., 2::-1]
     return np.ascontiguousarray(_upright(array, orientation))

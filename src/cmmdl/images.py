@@ -166,7 +166,7 @@ def _read_pillow(path: Path, max_pixels: int, note: Note) -> Array:
         with _no_pillow_limit():
             image = Image.open(path, formats=_FORMATS)
     except UnidentifiedImageError:
-        return _read_other(path, max_pixels)
+        return _read_other(path, max_pixels, note)
     with image:
         _check_size(path, *image.size, max_pixels)
         with _no_pillow_limit() if image.width * image.height > _PILLOW_WARNS else nullcontext():
@@ -176,9 +176,7 @@ def _read_pillow(path: Path, max_pixels: int, note: Note) -> Array:
         if not _deeper_than_pillow(path, image):
             return _named(path, image, note)
         orientation = image.getexif().get(0x0112, 1) if image.format == "PNG" else tiff_header(path)[2]
-        if image.mode in ("LA", "RGBA"):
-            note(f"{path}: alpha dropped")
-        return read_deep(path, orientation, grey=image.mode in ("L", "LA"))
+        return read_deep(path, orientation, grey=image.mode in ("L", "LA"), note=note)
 
 
 def _named(path: Path, image: Image.Image, note: Note) -> Array:
@@ -189,7 +187,7 @@ def _named(path: Path, image: Image.Image, note: Note) -> Array:
         raise UserError(f"{path}: {error}") from error
 
 
-def _read_other(path: Path, max_pixels: int) -> Array:
+def _read_other(path: Path, max_pixels: int, note: Note) -> Array:
     """Reads a file that Pillow does not know: a TIFF of several deep channels, or no picture at all."""
     with path.open("rb") as file:
         magic = file.read(4)
@@ -197,7 +195,7 @@ def _read_other(path: Path, max_pixels: int) -> Array:
         raise UserError(f"{path} is no PNG, JPEG, BMP, TIFF or WebP picture, whatever its name says; convert it first")
     width, height, orientation = tiff_header(path)
     _check_size(path, width, height, max_pixels)
-    return read_deep(path, orientation, grey=False)
+    return read_deep(path, orientation, grey=False, note=note)
 
 
 def _deeper_than_pillow(path: Path, image: Image.Image) -> bool:
