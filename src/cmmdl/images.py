@@ -192,6 +192,8 @@ def _read_other(path: Path, max_pixels: int, note: Note) -> Array:
     with path.open("rb") as file:
         magic = file.read(4)
     if magic not in TIFF:
+        if magic.startswith((b"\x89PNG", b"\xff\xd8", b"BM", b"RIFF")):
+            raise OSError("its header is broken")
         raise UserError(f"{path} is no PNG, JPEG, BMP, TIFF or WebP picture, whatever its name says; convert it first")
     width, height, orientation = tiff_header(path)
     _check_size(path, width, height, max_pixels)
