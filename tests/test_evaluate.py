@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -258,5 +260,59 @@ def test_ctrl_c_ends_all_processes_quietly(data: Path) -> None:
     assert process.returncode == 1
     assert errors.strip() == "Aborted!"
     assert not (data / "s.csv").exists()
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    assert wait_for_end(process.pid), "some process of the group is still there"
+
+
+def wait_for_end(group: int, seconds: float = 10) -> bool:
+    """Whether all processes of a group are gone, and reaped, before time is up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_the_benchmarks_published_values_over_four_folders(shared: Path) -> None:
+    sample = shared / "data" / "vifb_sample"
+    methods = {folder.name: folder for folder in sorted((sample / "fused").iterdir())}
+    names = {"EN": "Entropy", "SD": "Variance", "AG": "Avg_gradient", "CE": "Cross_entropy"}
+    result = evaluate_folder(methods, sample / "ir", sample / "vis", convention="vifb", metrics=list(names), workers=1)
+    published = json.loads((sample / "values.json").read_text())
+    expected = [
+        [[published[scene][method][name] for name in names.values()] for scene in result.pictures]
+        for method in result.methods
+    ]
+    np.testing.assert_allclose(result.scores, expected, rtol=1e-4)
+
+
+def documented_commands() -> list[str]:
+    """The lines of the shell blocks of docs/evaluate.md, continued lines joined."""
+    text = (Path(__file__).resolve().parents[1] / "docs" / "evaluate.md").read_text()
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ")
+    return [line for line in blocks.splitlines() if line.startswith("cmmdl evaluate")]
+
+
+@pytest.mark.parametrize("line", documented_commands())
+def test_documented_commands_run(data: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.chdir(data)
+    (data / "results").mkdir()
+    (data / "max").rename("results/ours")
+    (data / "mean").rename("results/theirs")
+    for name, folder in (("fused", "results/ours"), ("ir", "ir"), ("vis", "vis")):
+        (data / f"{name}.png").write_bytes((data / folder / "a.png").read_bytes())
+    (data / "published.json").write_text('{"theirs2": {"EN": 6.5, "SD": 40.0, "MI": 2.0}}')
+    done = run(*shlex.split(line)[2:])
+    assert done.exit_code == 0, done.output
+
+
+def test_documented_python_runs(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(data)
+    (data / "results").mkdir()
+    (data / "max").rename("results/ours")
+    text = (Path(__file__).resolve().parents[1] / "docs" / "evaluate.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(block, "docs/evaluate.md", "exec"), {"__name__": "__main__"})
+    assert (data / "table.md").read_text().startswith("| method | EN ↑ |")
