@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cmmdl.models.norm import at_least_float32
+
 EPS = 1e-8
 
 
@@ -59,7 +61,7 @@ def polar_spectrum(x: Tensor) -> tuple[Tensor, Tensor]:
     either sign, which turns the phase of a negative value from +pi to -pi. Theirs is set to +0, so that the phase does
     not depend on the FFT library or the number of threads.
     """
-    spectrum = torch.fft.rfft2(x)
+    spectrum = torch.fft.rfft2(at_least_float32(x))
     imaginary = torch.view_as_real(spectrum)[..., 1]
     for row in own_conjugates(x.shape[-2]):
         for column in own_conjugates(x.shape[-1]):
@@ -82,6 +84,7 @@ def inverse_polar(amplitude: Tensor, phase: Tensor, size: tuple[int, int]) -> Te
     FFT libraries differ on such a spectrum, so its inverse is taken in stated steps: complex along the rows' axis, the
     imaginary part of the columns that a real image has real set to 0, then complex-to-real along the other axis.
     """
+    amplitude, phase = at_least_float32(amplitude), at_least_float32(phase)
     spectrum = torch.complex(amplitude * phase.cos() + 2 * EPS, amplitude * phase.sin() + EPS)
     columns = torch.fft.ifft(spectrum, dim=-2)
     imaginary = torch.view_as_real(columns)[..., 1]

@@ -69,3 +69,8 @@ def sum_of_convs(parts: list[Tensor], weight: Tensor, bias: Tensor | None, paddi
         y = F.conv2d(part, kernel, bias, padding=padding) if y is None else y + F.conv2d(part, kernel, padding=padding)
     assert y is not None
     return y
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Spectra and statistics over all pixels need single precision: half-precision maps are widened, others kept."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmmdl.models.norm import ChannelLayerNorm
+from cmmdl.models.norm import ChannelLayerNorm, at_least_float32
 
 
 class SFCA(nn.Module):
@@ -52,9 +52,9 @@ class SFCA(nn.Module):
     def attention(self, q: Tensor, k: Tensor) -> Tensor:
         """The attention maps with the output projection folded in: one matrix ``(B, width, width)`` an image."""
         batch, width, heads = q.shape[0], self.width, self.heads
-        q, k = (t.permute(0, 2, 3, 1).reshape(batch, -1, width) for t in (q, k))
+        q, k = (at_least_float32(t).permute(0, 2, 3, 1).reshape(batch, -1, width) for t in (q, k))
         norm_q, norm_k = (torch.linalg.vector_norm(t, dim=1).clamp_min(1e-12) for t in (q, k))
-        gram = q.transpose(1, 2) @ k / (norm_q.unsqueeze(2) * norm_k.unsqueeze(1))
+        gram = at_least_float32(q.transpose(1, 2) @ k) / (norm_q.unsqueeze(2) * norm_k.unsqueeze(1))
         size = width // heads
         blocks = gram.view(batch, heads, size, heads, size).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
         maps = torch.softmax(blocks * self.temperature, dim=-1)
@@ -86,7 +86,5 @@ def mix_channels(x: Tensor, matrix: Tensor) -> Tensor:
 
 def circular_convolution(a: Tensor, b: Tensor) -> Tensor:
     """Circular convolution of ``(B, C, H, W)`` with ``(B, C, H, W)``, channel by channel, over the whole image."""
-    size = a.shape[-2:]
-    return torch.fft.irfft2(torch.fft.rfft2(a) * torch.fft.rfft2(b), s=size).contiguous(
-        memory_format=torch.channels_last
-    )
+    product = torch.fft.rfft2(at_least_float32(a)) * torch.fft.rfft2(at_least_float32(b))
+    return torch.fft.irfft2(product, s=a.shape[-2:]).contiguous(memory_format=torch.channels_last)

@@ -34,12 +34,14 @@ class Source(Section):
         ir: Infrared (or MRI) pictures.
         vis: Visible (or CT, PET, SPECT) pictures.
         mask: Saliency masks by the same stems, white where infrared matters; optional.
+        leave_out: Text file with a file stem a line: pairs that are kept for validation; optional.
         weight: Chance of this source relative to the others.
     """
 
     ir: Path
     vis: Path
     mask: Path | None = None
+    leave_out: Path | None = None
     weight: Above0 = 1.0
 
 
@@ -154,6 +156,7 @@ class ValidationConfig(Section):
     Attributes:
         ir: Infrared pictures; without them nothing is scored.
         vis: Visible pictures.
+        only: Text file with a file stem a line: the pairs to score; without it all are candidates.
         every: Steps between scorings.
         pairs: At most so many pairs, evenly spread over the sorted stems.
         crop: Larger pictures are cut to a centred square of this side; 0 takes them whole.
@@ -161,6 +164,7 @@ class ValidationConfig(Section):
 
     ir: Path | None = None
     vis: Path | None = None
+    only: Path | None = None
     every: AtLeast1 = 500
     pairs: AtLeast1 = 8
     crop: AtLeast0 = 0

@@ -67,11 +67,24 @@ def find_pairs(source: Source) -> tuple[list[Pair], list[str]]:
     """
     ir, vis = list_images(source.ir), list_images(source.vis)
     masks = list_images(source.mask) if source.mask else {}
-    names = sorted(ir.keys() & vis.keys())
+    left_out = read_stems(source.leave_out) if source.leave_out else set()
+    names = sorted((ir.keys() & vis.keys()) - left_out)
     if not names:
         raise UserError(f"no file stem is in both {source.ir} and {source.vis}: pairs need the same name in both")
     pairs = [Pair(name, Path(ir[name]), Path(vis[name]), masks.get(name)) for name in names]
     return pairs, sorted(ir.keys() ^ vis.keys())
+
+
+def read_stems(path: Path) -> set[str]:
+    """The file stems in a text file, one a line.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
+    try:
+        return {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a list of file stems, one a line") from error
 
 
 class Crops(Dataset[dict[str, Any]]):

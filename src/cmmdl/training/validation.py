@@ -12,7 +12,7 @@ from cmmdl.errors import UserError
 from cmmdl.losses import SPREAD
 from cmmdl.metrics.correlation import correlation
 from cmmdl.training.config import Source, ValidationConfig
-from cmmdl.training.data import Pair, find_pairs
+from cmmdl.training.data import Pair, find_pairs, read_stems
 
 SCORED = {
     "EN": lambda f, i, v: metrics.entropy(f),
@@ -39,6 +39,11 @@ def validation_pairs(config: ValidationConfig) -> list[Pair]:
     if config.ir is None or config.vis is None:
         raise UserError("validation needs both folders: --val-ir and --val-vis (val.ir and val.vis)")
     pairs, _ = find_pairs(Source(ir=config.ir, vis=config.vis))
+    if config.only:
+        wanted = read_stems(config.only)
+        pairs = [pair for pair in pairs if pair.name in wanted]
+        if not pairs:
+            raise UserError(f"{config.only}: names no pair of {config.ir} and {config.vis}")
     count = min(config.pairs, len(pairs))
     return [pairs[n * len(pairs) // count] for n in range(count)]
 

@@ -1,0 +1,32 @@
+"""``cmmdl convert``: the authors' checkpoint to safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(epilog="Example:  cmmdl convert CMMDL_IVF.pth -o cmmdl-authors.safetensors")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The safetensors file to write.")
+def command(checkpoint: Path, output: Path) -> None:
+    """Convert a CHECKPOINT (.pth) of the released CMMDL program for use as --model FILE.
+
+    The file is read as plain tensors: no code in it is run. Every parameter is accounted for: those that the released
+    program never uses are dropped by name, and an unknown or missing one is an error.
+    """
+    from cmmdl.errors import UserError
+    from cmmdl.models.released import from_released, read_released
+    from cmmdl.weights import save_model
+
+    if output.suffix != ".safetensors":
+        raise UserError(f"{output}: give an output that ends in .safetensors")
+    try:
+        model, dropped = from_released(read_released(checkpoint))
+    except UserError as error:
+        message = str(error)
+        raise UserError(message if str(checkpoint) in message else f"{checkpoint}: {message}") from error
+    save_model(model, output, {"source": checkpoint.name})
+    count = sum(parameter.numel() for parameter in model.parameters())
+    click.echo(f"{output}: {count:,} parameters; {len(dropped)} entries that the released program never uses dropped")

@@ -1,0 +1,147 @@
+"""Weights: the ones in the box with their cards, and reading and writing weight files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from cmmdl.atomic import write_bytes
+from cmmdl.errors import UserError
+from cmmdl.models.baselines import BASELINES
+from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a user should know of a model before using it.
+
+    Attributes:
+        name: What ``--model`` and ``load_model`` call it.
+        description: One line.
+        licence: Licence of the weights, or of the method.
+        trained_on: Data sets that training saw; empty for a method without weights.
+        scores: Data set -> metric -> mean score, in the ``cmmdl`` convention with the min-max stretch.
+        file: File name under ``cmmdl/pretrained``; empty for a method without weights.
+        sha256: Hash of that file.
+    """
+
+    name: str
+    description: str
+    licence: str
+    trained_on: str = ""
+    scores: dict[str, dict[str, float]] | None = None
+    file: str = ""
+    sha256: str = ""
+
+
+@cache
+def available_models() -> tuple[ModelCard, ...]:
+    """Every model that has a name: the trained weights first, then the methods without weights."""
+    names = {field.name for field in fields(ModelCard)}
+    cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(PRETRAINED.glob("*.json"))]
+    trained = [ModelCard(**{key: value for key, value in card.items() if key in names}) for card in cards]
+    methods = [ModelCard(name, (kind.__doc__ or "").split("\n")[0], "MIT") for name, kind in BASELINES.items()]
+    return (*trained, *methods)
+
+
+def load_model(name_or_path: str | Path) -> nn.Module:
+    """A model, ready to fuse.
+
+    Args:
+        name_or_path: A name of `available_models` (``cmmdl-ivf``, ``mean``, ...), or a ``.safetensors`` file that
+            ``cmmdl train`` or ``cmmdl convert`` wrote.
+
+    Returns:
+        A module in eval mode on the CPU, called ``model(ir, vis)`` on ``(B, 1, H, W)`` floats in [0, 1].
+
+    Raises:
+        UserError: If there is no such name or file, or the file holds no weights of the network.
+    """
+    card = next((card for card in available_models() if card.name == str(name_or_path)), None)
+    if card is None:
+        return _read_model(_existing(Path(name_or_path)))
+    if not card.file:
+        return BASELINES[card.name]().eval()
+    return _read_model(PRETRAINED / card.file, card.sha256)
+
+
+def save_model(model: nn.Module, path: str | Path, metadata: dict[str, str] | None = None) -> str:
+    """Write a network's weights and configuration as safetensors, whole or not at all.
+
+    Args:
+        model: The network.
+        path: Where to.
+        metadata: More text to keep with them (training settings, scores).
+
+    Returns:
+        The file's SHA-256.
+
+    Raises:
+        UserError: If the model is not a `CMMDL`, or the file cannot be written.
+    """
+    if not isinstance(model, CMMDL):
+        raise UserError(f"{path}: only the CMMDL network has weights to save, not {type(model).__name__}")
+    header = {"architecture": "cmmdl", "config": json.dumps(asdict(model.config)), **(metadata or {})}
+    data = save({key: value.contiguous() for key, value in model.state_dict().items()}, header)
+    write_bytes(Path(path), data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """What `save_model` kept beside the weights: architecture, configuration, training settings.
+
+    Raises:
+        UserError: If the file is not safetensors.
+    """
+    return _metadata(_read_bytes(Path(path)), Path(path))
+
+
+def _existing(path: Path) -> Path:
+    names = ", ".join(card.name for card in available_models())
+    if path.suffix in (".pth", ".pt", ".ckpt"):
+        raise UserError(f"{path}: convert the authors' checkpoint first: cmmdl convert {path} -o model.safetensors")
+    if not path.exists():
+        raise UserError(f"no model or file is called {str(path)!r}; the models are {names}")
+    return path
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _metadata(data: bytes, path: Path) -> dict[str, str]:
+    """The text in a safetensors header: eight bytes of length, then JSON."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = header.get("__metadata__", {})
+        return {str(key): str(value) for key, value in metadata.items()}
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{path}: not a safetensors file; use one that cmmdl train or cmmdl convert wrote") from error
+
+
+def _read_model(path: Path, sha256: str = "") -> CMMDL:
+    data = _read_bytes(path)
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise UserError(f"{path}: does not have the hash of its card; install cmmdl again")
+    metadata = _metadata(data, path)
+    try:
+        state: dict[str, Tensor] = load(data)
+        model = CMMDL(CMMDLConfig(**json.loads(metadata["config"])))
+        model.load_state_dict(state)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: holds no weights of the CMMDL network ({reason})") from error
+    return model.to(memory_format=torch.channels_last).eval()
