@@ -1,0 +1,86 @@
+"""``cmmdl doctor`` tells what a report of a problem needs; the modules below it tell the truth."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from cmmdl import memory
+from cmmdl.cli import doctor, main
+
+
+def rows() -> dict[str, str]:
+    result = CliRunner().invoke(main, ["doctor"], catch_exceptions=False)
+    assert result.exit_code == 0
+    return {line.split("  ")[0]: line.partition("  ")[2].strip() for line in result.stdout.splitlines()}
+
+
+def test_everything_is_named() -> None:
+    found = rows()
+    assert found["python"].startswith(platform.python_version())
+    assert found["torch"] == torch.__version__
+    assert found["threads"].startswith(f"{torch.get_num_threads()} ")
+    assert found["torch uses"] == torch.backends.cpu.get_cpu_capability()
+    assert {"cmmdl", "numpy", "pillow", "opencv-python-headless", "extra train", "extra plot"} <= found.keys()
+    assert "cuda" in found or "cuda:0" in found
+
+
+def test_a_missing_extra_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(doctor.EXTRAS, "train", ("accelerate", "no-such-package"))
+    assert rows()["extra train"] == 'no-such-package missing: pip install "cmmdl[train]"'
+
+
+def test_instruction_sets_agree_with_torch() -> None:
+    found = rows()
+    if "instructions" not in found:
+        pytest.skip("needs /proc/cpuinfo")
+    if found["torch uses"] == "AVX512":
+        assert "AVX512" in found["instructions"]
+        assert "AVX2" in found["instructions"]
+
+
+def test_free_memory_is_plausible(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    free = memory.available_bytes(torch.device("cpu"))
+    if free is None:
+        pytest.skip("needs a system that tells its free memory")
+    assert 2**26 < free < 2**45
+    folder = tmp_path / "group"
+    folder.mkdir()
+    (folder / "memory.max").write_text("5000\n")
+    (folder / "memory.current").write_text("3000\n")
+    (folder / "memory.stat").write_text("anon 2400\ninactive_file 600\n")
+    assert memory._left(folder, "memory.max", "memory.current", "inactive_file") == 2600
+    (folder / "memory.max").write_text("max\n")
+    assert memory._left(folder, "memory.max", "memory.current", "inactive_file") is None
+    monkeypatch.setattr(memory, "_system", lambda: 10**6)
+    monkeypatch.setattr(memory, "_control_groups", lambda: 10**5)
+    assert memory.available_bytes(torch.device("cpu")) == 10**5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator is set on Linux only")
+def test_memory_is_reused() -> None:
+    """Page faults of taking and freeing 64 MiB thirty times: a few with reuse, all pages each time without."""
+    code = (
+        "import sys, resource\n"
+        "from cmmdl.allocator import reuse_memory\n"
+        "if sys.argv[1] == 'yes': print(reuse_memory())\n"
+        "import torch\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "torch.ones(2**24); start = faults()\n"
+        "for _ in range(30): torch.ones(2**24)\n"
+        "print(faults() - start)"
+    )
+    outputs = {
+        answer: subprocess.run([sys.executable, "-c", code, answer], capture_output=True, text=True, check=True).stdout
+        for answer in ("yes", "no")
+    }
+    done, with_reuse = outputs["yes"].split()
+    if done != "True":
+        pytest.skip("needs glibc")
+    assert int(with_reuse) < int(outputs["no"]) / 5
