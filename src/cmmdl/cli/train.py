@@ -51,10 +51,12 @@ def command(
         return
     reuse_memory()
     outcome = train(settings, accept_changes=accept_changes)
-    if not outcome.finished:
+    if outcome.main and outcome.finished:
+        click.echo(f"{outcome.weights}: {outcome.step} steps")
+    elif outcome.main:
         click.echo(f"stopped after step {outcome.step}; the same command continues", err=True)
+    if not outcome.finished:
         sys.exit(128 + outcome.signal)
-    click.echo(f"{outcome.weights}: {outcome.step} steps")
 
 
 def tables(**options: Any) -> dict[str, dict[str, Any]]:

@@ -6,9 +6,10 @@ through the statistics of all processes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as dist_nn
 from torch import Tensor, nn
 
 
@@ -38,9 +39,25 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance, self.momentum)
 
 
+class _SumOverProcesses(torch.autograd.Function):
+    """All-reduce whose gradient is the all-reduced gradient: every process's loss depends on every one's input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
 def mean_over_processes(x: Tensor) -> Tensor:
     """The mean of ``x`` over all processes, differentiable in every process's ``x``."""
-    return dist_nn.all_reduce(x) / dist.get_world_size()
+    return _SumOverProcesses.apply(x) / dist.get_world_size()
 
 
 def use_global_statistics(model: nn.Module) -> None:

@@ -45,12 +45,16 @@ Batch = dict[str, Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `train` ended: steps done, whether those are all, the signal that stopped it, the weights."""
+    """How a call of `train` ended: steps done, whether those are all, the signal that stopped it, the weights.
+
+    ``main`` is true in one process of several: the one that wrote them.
+    """
 
     step: int
     finished: bool
     signal: int
     weights: Path
+    main: bool = True
 
 
 class Training:
@@ -253,4 +257,4 @@ def train(config: TrainConfig, *, accept_changes: bool = False) -> Outcome:
         training.write_weights(weights.name)
     training.accelerator.wait_for_everyone()
     training.accelerator.end_training()
-    return Outcome(training.step, finished, stop.received, weights)
+    return Outcome(training.step, finished, stop.received, weights, training.main)

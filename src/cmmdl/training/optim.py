@@ -13,7 +13,8 @@ from cmmdl.training.config import OptimConfig
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW; one parameter's update is one fused pass where the device has it."""
+    """Adam or AdamW over the parameters that want a gradient, each updated in one fused pass."""
+    parameters = [parameter for parameter in parameters if parameter.requires_grad]
     if config.algorithm == "adam":
         return torch.optim.Adam(parameters, lr=config.lr, betas=config.betas, fused=True)
     return torch.optim.AdamW(parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True)
@@ -48,10 +49,12 @@ def state_by_name(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[st
 
 def restore_state(optimizer: torch.optim.Optimizer, model: nn.Module, saved: dict[str, dict[str, Tensor]]) -> None:
     """Put moments back that `state_by_name` gave, each laid out in memory as its parameter is."""
-    for name, parameter in model.named_parameters():
+    parameters = dict(model.named_parameters())
+    for name, state in saved.items():
+        parameter = parameters[name]
         optimizer.state[parameter] = {
             key: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
-            for key, value in saved[name].items()
+            for key, value in state.items()
         }
 
 

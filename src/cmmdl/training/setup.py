@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from cmmdl.errors import UserError
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
+from cmmdl.models.hdffb import ChannelAttention, DenseUnit
 from cmmdl.training.config import ModelConfig, TrainConfig
 from cmmdl.weights import load_model
 
@@ -23,10 +25,11 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     """
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
+    warnings.filterwarnings("ignore", "Grad strides do not match")  # depthwise weights: one layout, two names
     accelerator = Accelerator(
-        cpu=config.run.device == "cpu",
+        cpu=config.run.device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision=mixed_precision(config),
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)],
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
     if config.data.batch % accelerator.num_processes:
         raise UserError(f"data.batch = {config.data.batch} cannot be shared by {accelerator.num_processes} processes")
@@ -63,9 +66,25 @@ def build_network(config: TrainConfig, saved: dict[str, Any] | None) -> tuple[Tr
         network = load_model(config.run.init)
         if not isinstance(network, CMMDL):
             raise UserError(f"run.init = {config.run.init!r}: only weights of the CMMDL network can be trained on")
-        return with_model(config, vars(network.config)), network.requires_grad_(True)
+        return with_model(config, vars(network.config)), without_idle_biases(network)
     torch.manual_seed(config.run.seed)
-    return config, CMMDL(CMMDLConfig(**config.model.model_dump()))
+    return config, without_idle_biases(CMMDL(CMMDLConfig(**config.model.model_dump())))
+
+
+def without_idle_biases(network: CMMDL) -> CMMDL:
+    """Train everything but the biases that a batch norm takes out again.
+
+    Their gradient is rounding noise, which Adam would turn into full steps in random directions.
+    """
+    network.requires_grad_(True)
+    for module in network.modules():
+        if isinstance(module, DenseUnit):
+            module.norm1.bias.requires_grad_(False)
+        elif isinstance(module, ChannelAttention):
+            for conv in (module.squeeze, module.excite):
+                assert conv.bias is not None
+                conv.bias.requires_grad_(False)
+    return network
 
 
 def with_model(config: TrainConfig, table: dict[str, Any]) -> TrainConfig:
