@@ -30,7 +30,7 @@ def tiff_header(path: Path) -> tuple[int, int, int]:
         file.seek(tags.next)
         tags.load(file)
     starts, sizes = tags.get(273, tags.get(324, ())), tags.get(279, tags.get(325, ()))
-    if any(start + size > path.stat().st_size for start, size in zip(starts, sizes, strict=True)):
+    if any(start + size > path.stat().st_size for start, size in zip(starts, sizes, strict=False)):
         raise OSError("its pixels end beyond the file")
     return int(tags[256]), int(tags[257]), int(tags.get(274, 1))
 

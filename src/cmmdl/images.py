@@ -55,8 +55,8 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS, note: Note = w
         UserError: If there is no such file, if it is no picture, damaged, too large, or holds NaN.
     """
     path = Path(path)
-    _check_file(path)
     try:
+        _check_file(path)
         array = _read_pillow(path, max_pixels, note)
     except UserError:
         raise
@@ -65,7 +65,8 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS, note: Note = w
     except MemoryError as error:
         raise UserError(f"{path}: not enough memory to decode it; close other programs or scale it down") from error
     except Exception as error:  # decoders raise anything on broken data
-        reason = " ".join(str(error).split())[:100]
+        told = isinstance(error, OSError | ValueError | SyntaxError | cv2.error)
+        reason = " ".join(str(error).split())[:100] if told else "its header is broken"
         raise UserError(f"{path} is truncated or damaged ({reason}); copy it again from its source") from error
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise UserError(f"{path} holds NaN or infinite values; replace them (numpy.nan_to_num) and save it again")
@@ -112,10 +113,14 @@ def list_images(folder: str | Path, *, strip: str = "") -> dict[str, Path]:
         UserError: If it is no folder, or two files share a stem.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give the folder that holds the pictures")
+    try:
+        paths = sorted(folder.iterdir())
+    except NotADirectoryError as error:
+        raise UserError(f"{folder} is not a folder; give the folder that holds the pictures") from error
+    except OSError as error:
+        raise UserError(f"{folder} cannot be listed ({error.strerror}); check the path and its rights") from error
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in paths:
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith(".") or path.is_dir():
             continue
         stem = path.stem.removesuffix(strip) or path.stem
@@ -150,6 +155,12 @@ def pillow_to_array(image: Image.Image, note: Note = warnings.warn) -> Array:
     return np.array(image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB"))
 
 
+def quiet_decoders() -> None:
+    """Silences what decoders print about broken files, since errors say it. For programs, not libraries."""
+    warnings.filterwarnings("ignore", module="PIL")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
 def _check_file(path: Path) -> None:
     """Tells the plain mistakes apart before any decoder sees the file."""
     if path.is_dir():
@@ -169,6 +180,8 @@ def _read_pillow(path: Path, max_pixels: int, note: Note) -> Array:
         return _read_other(path, max_pixels, note)
     with image:
         _check_size(path, *image.size, max_pixels)
+        if image.format == "TIFF":
+            tiff_header(path)
         with _no_pillow_limit() if image.width * image.height > _PILLOW_WARNS else nullcontext():
             image.load()
         if (pages := getattr(image, "n_frames", 1)) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -82,7 +83,7 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
     if options["overwrite"] and options["skip_existing"]:
         raise UserError("--overwrite and --skip-existing exclude each other; give one of them")
     for path in (ir, vis):
-        if not path.exists():
+        if not os.path.exists(path):  # unlike Path.exists, it does not raise below a locked folder
             raise UserError(f"{path}: there is no such file or folder; check the path")
     if ir.is_dir() != vis.is_dir():
         folder, file = (ir, vis) if ir.is_dir() else (vis, ir)
@@ -162,7 +163,9 @@ def _fuser(options: dict[str, Any]) -> Fuser:
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     from cmmdl.fuser import Fuser
+    from cmmdl.images import quiet_decoders
 
+    quiet_decoders()
     names = ("model", "device", "precision", "tile", "stretch", "max_pixels")
     return Fuser(**{name: options[name] for name in names}, note=_Notes(options["quiet"]))
 
