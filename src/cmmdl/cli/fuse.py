@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from cmmdl.folder import Pair
     from cmmdl.fuser import Fuser
 
-PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path, readable=False)
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
 
@@ -82,13 +81,21 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
         raise UserError("--overwrite and --skip-existing exclude each other; give one of them")
+    try:
+        sys.exit(_run(ir, vis, out, options))
+    except OSError as error:
+        raise UserError(f"{error.filename or out}: {error.strerror}; check the path and its rights") from error
+
+
+def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
+    """Files or folders; returns the exit code."""
     for path in (ir, vis):
-        if not os.path.exists(path):  # unlike Path.exists, it does not raise below a locked folder
+        if not path.exists():
             raise UserError(f"{path}: there is no such file or folder; check the path")
     if ir.is_dir() != vis.is_dir():
         folder, file = (ir, vis) if ir.is_dir() else (vis, ir)
         raise UserError(f"{folder} is a folder and {file} a file; give two files or two folders")
-    sys.exit((_fuse_folders if ir.is_dir() else _fuse_files)(ir, vis, out, options))
+    return (_fuse_folders if ir.is_dir() else _fuse_files)(ir, vis, out, options)
 
 
 def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
