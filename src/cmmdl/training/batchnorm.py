@@ -21,8 +21,9 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         axes, count = (0, 2, 3), x.numel() // x.shape[1] * dist.get_world_size()
-        mean = mean_over_processes(x.float().mean(axes))
-        centred = x.float() - mean.view(1, -1, 1, 1)
+        values = x.to(self.weight.dtype)
+        mean = mean_over_processes(values.mean(axes))
+        centred = values - mean.view(1, -1, 1, 1)
         variance = mean_over_processes(centred.square().mean(axes))
         self._remember(mean.detach(), variance.detach() * count / (count - 1))
         scale = self.weight * torch.rsqrt(variance + self.eps)

@@ -13,6 +13,7 @@ import torch
 from cmmdl.atomic import remove_stale, write_bytes
 from cmmdl.errors import UserError
 from cmmdl.training.config import TrainConfig, changed_keys
+from cmmdl.training.configfile import validate
 
 FORMAT = 1
 
@@ -70,9 +71,9 @@ def refuse_changes(config: TrainConfig, saved: dict[str, Any], folder: Path) -> 
     Raises:
         UserError: Naming the settings.
     """
-    changed = changed_keys(saved, config.model_dump(mode="json"))
+    changed = changed_keys(validate(saved, f"{folder} was begun by another version of cmmdl"), config)
     if changed:
         raise UserError(
             f"{folder}: begun with other settings ({', '.join(changed)}): "
-            "use another run.folder, or continue with the new ones by --accept-changes"
+            "use another run folder (-o), or continue with the new ones by --accept-changes"
         )

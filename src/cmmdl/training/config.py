@@ -246,7 +246,7 @@ def flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def changed_keys(old: TrainConfig, new: TrainConfig) -> list[str]:
     """Dotted keys whose values differ and would change the weights."""
-    a, b = flatten(old), flatten(new)
+    a, b = (flatten(config.model_dump(mode="json")) for config in (old, new))
     return sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key) and not key.startswith(HARMLESS))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -72,9 +72,7 @@ class Training:
         self.accelerator = make_accelerator(config)
         self.main, self.device = self.accelerator.is_main_process, self.accelerator.device
         self.folder = config.run.folder
-        if self.main:
-            open_folder(self.folder)
-        saved = newest_checkpoint(self.folder)
+        saved = self.open_run()
         self.config, network = build_network(config, saved)
         if saved and not accept_changes:
             refuse_changes(self.config, saved["config"], self.folder)
@@ -95,6 +93,14 @@ class Training:
         self.validation = validation_pairs(self.config.val)
         self.saved_at, self.last_saved = time.monotonic(), self.step
 
+    def open_run(self) -> dict[str, Any] | None:
+        """What the main process finds in the run's folder, told to all: its newest checkpoint or nothing."""
+        found = [None]
+        if self.main:
+            open_folder(self.folder)
+            found = [newest_checkpoint(self.folder)]
+        return broadcast_object_list(found)[0]
+
     def batches(self) -> DataLoader[Batch]:
         """This process's share of every batch from the present step on."""
         data, run, accelerator = self.config.data, self.config.run, self.accelerator
@@ -106,10 +112,8 @@ class Training:
 
     def loss_weights(self) -> dict[str, float]:
         """The weights of the loss terms at the present step."""
-        loss = self.config.loss
-        share = (
-            min(1.0, max(0.0, (self.step - loss.hold) / loss.blend)) if loss.blend else float(self.step >= loss.hold)
-        )
+        loss, since = self.config.loss, self.step - self.config.loss.hold
+        share = since / loss.blend if 0 <= since < loss.blend else float(since >= 0)
         return blend(loss.start, loss.terms, share)
 
     def optimise(self, batch: Batch) -> dict[str, float]:
@@ -136,14 +140,15 @@ class Training:
     def report(
         self, fused: Tensor, ir: Tensor, vis: Tensor, losses: Tensor, terms: dict[str, Tensor], norm: Tensor
     ) -> dict[str, float]:
-        """Numbers of a step, means over this process's share: cheap ones always, the others when they are logged."""
-        numbers = {"loss": losses.mean().item()}
-        if self.step % self.config.run.log_every == 0:
-            numbers |= {name: term.detach().mean().item() for name, term in terms.items()}
-            numbers |= {"gradient_norm": norm.item(), "lr": self.optimizer.param_groups[0]["lr"]}
-            numbers["corr_ir"] = correlation(255 * fused, 255 * ir).mean().item()
-            numbers["corr_vis"] = correlation(255 * fused, 255 * vis).mean().item()
-        return numbers
+        """Numbers of a step: the loss of this process's share, or, when it is logged, means over all processes."""
+        if not self.due(self.config.run.log_every):
+            return {"loss": losses.mean().item()}
+        means = {"loss": losses.mean(), **{name: term.detach().mean() for name, term in terms.items()}}
+        means["corr_ir"] = correlation(255 * fused, 255 * ir).mean()
+        means["corr_vis"] = correlation(255 * fused, 255 * vis).mean()
+        values = self.accelerator.reduce(torch.stack([mean.float() for mean in means.values()]), "mean").tolist()
+        numbers = dict(zip(means, values, strict=True))
+        return {**numbers, "gradient_norm": norm.item(), "lr": self.optimizer.param_groups[0]["lr"]}
 
     def refuse_nonfinite(self, losses: Tensor, norm: Tensor, names: list[str]) -> None:
         """Stop all processes before a parameter is spoilt."""
@@ -203,7 +208,7 @@ class Training:
 
     def write_weights(self, name: str, scores: dict[str, float] | None = None) -> Path:
         """The averaged weights as safetensors, with the settings and scores in the metadata."""
-        metadata = {"training": self.config.model_dump_json(), "step": str(self.step)}
+        metadata = {"training": self.config.model_dump_json(exclude={"run": {"folder"}}), "step": str(self.step)}
         if scores:
             metadata["scores"] = json.dumps({name: round(value, 4) for name, value in scores.items()})
         save_model(self.averaged(), self.folder / name, metadata)

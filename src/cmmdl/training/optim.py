@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,10 @@ from cmmdl.training.config import OptimConfig
 def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
     """Adam or AdamW over the parameters that want a gradient, each updated in one fused pass."""
     parameters = [parameter for parameter in parameters if parameter.requires_grad]
+    moments: dict[str, Any] = {"lr": config.lr, "betas": config.betas, "fused": True}
     if config.algorithm == "adam":
-        return torch.optim.Adam(parameters, lr=config.lr, betas=config.betas, fused=True)
-    return torch.optim.AdamW(parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True)
+        return torch.optim.Adam(parameters, **moments)
+    return torch.optim.AdamW(parameters, weight_decay=config.weight_decay, **moments)
 
 
 def learning_rate(config: OptimConfig, step: int, steps: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any
 
@@ -31,6 +32,15 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
         mixed_precision=mixed_precision(config),
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
+    if (
+        accelerator.num_processes == 1
+        and os.environ.get("ACCELERATE_USE_CPU") == "True"
+        and "MASTER_PORT" in os.environ
+    ):
+        raise UserError(
+            "`accelerate launch --cpu` starts one process only: for several use "
+            "`accelerate launch --multi_gpu --num_processes N` (on CPUs too) or `torchrun --nproc_per_node N`"
+        )
     if config.data.batch % accelerator.num_processes:
         raise UserError(f"data.batch = {config.data.batch} cannot be shared by {accelerator.num_processes} processes")
     if not config.data.sources:
@@ -77,13 +87,15 @@ def without_idle_biases(network: CMMDL) -> CMMDL:
     Their gradient is rounding noise, which Adam would turn into full steps in random directions.
     """
     network.requires_grad_(True)
+    idle = [network.fdlb.post_vis.bias, network.fdlb.post_ir.bias] if network.fdlb is not None else []
     for module in network.modules():
         if isinstance(module, DenseUnit):
-            module.norm1.bias.requires_grad_(False)
+            idle.append(module.norm1.bias)
         elif isinstance(module, ChannelAttention):
-            for conv in (module.squeeze, module.excite):
-                assert conv.bias is not None
-                conv.bias.requires_grad_(False)
+            idle += [module.squeeze.bias, module.excite.bias]
+    for bias in idle:
+        assert bias is not None
+        bias.requires_grad_(False)
     return network
 
 
