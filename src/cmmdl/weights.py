@@ -93,8 +93,19 @@ def save_model(model: nn.Module, path: str | Path, metadata: dict[str, str] | No
         raise UserError(f"{path}: only the CMMDL network has weights to save, not {type(model).__name__}")
     header = {"architecture": "cmmdl", "config": json.dumps(asdict(model.config)), **(metadata or {})}
     data = save({key: value.contiguous() for key, value in model.state_dict().items()}, header)
+    data = _with_sorted_metadata(data)
     write_bytes(Path(path), data)
     return hashlib.sha256(data).hexdigest()
+
+
+def _with_sorted_metadata(data: bytes) -> bytes:
+    """The same safetensors file with its text in order: safetensors shuffles it, and equal models need equal hashes."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

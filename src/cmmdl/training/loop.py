@@ -95,7 +95,7 @@ class Training:
 
     def open_run(self) -> dict[str, Any] | None:
         """What the main process finds in the run's folder, told to all: its newest checkpoint or nothing."""
-        found = [None]
+        found: list[dict[str, Any] | None] = [None]
         if self.main:
             open_folder(self.folder)
             found = [newest_checkpoint(self.folder)]
