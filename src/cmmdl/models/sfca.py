@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -84,7 +86,25 @@ def mix_channels(x: Tensor, matrix: Tensor) -> Tensor:
     return y.view(batch, height, breadth, width).permute(0, 3, 1, 2)
 
 
+class CircularConvolution(torch.autograd.Function):
+    """``irfft2(rfft2(a) * rfft2(b))``, whose gradients are three more real transforms instead of complex ones."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        """Both ``(B, C, H, W)``, float32 or float64."""
+        spectrum_a, spectrum_b = torch.fft.rfft2(a), torch.fft.rfft2(b)
+        ctx.save_for_backward(spectrum_a, spectrum_b)
+        return torch.fft.irfft2(spectrum_a * spectrum_b, s=a.shape[-2:])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """The gradient correlated with the other factor."""
+        spectrum, size = torch.fft.rfft2(grad), grad.shape[-2:]
+        a, b = ctx.saved_tensors
+        return torch.fft.irfft2(spectrum * b.conj(), s=size), torch.fft.irfft2(spectrum * a.conj(), s=size)
+
+
 def circular_convolution(a: Tensor, b: Tensor) -> Tensor:
     """Circular convolution of ``(B, C, H, W)`` with ``(B, C, H, W)``, channel by channel, over the whole image."""
-    product = torch.fft.rfft2(at_least_float32(a)) * torch.fft.rfft2(at_least_float32(b))
-    return torch.fft.irfft2(product, s=a.shape[-2:]).contiguous(memory_format=torch.channels_last)
+    product = CircularConvolution.apply(at_least_float32(a), at_least_float32(b))
+    return product.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,143 @@
+"""Weight files: names, round trips, the authors' format, and what is no weight file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from released_weights import released_state
+from safetensors.torch import save_file
+
+from cmmdl.cli import main
+from cmmdl.errors import UserError
+from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
+from cmmdl.models.released import from_released, rename_released_key
+from cmmdl.weights import PRETRAINED, available_models, load_model, read_metadata, save_model
+
+TINY = CMMDLConfig(width=8, blocks=1, heads=2, coupling="invertible")
+
+
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(1, 1, 10, 12, generator=generator), torch.rand(1, 1, 10, 12, generator=generator)
+
+
+def test_every_named_model_loads_and_fuses() -> None:
+    names = [card.name for card in available_models()]
+    assert names[0] == "cmmdl-ivf"
+    assert {"mean", "max", "laplacian"} <= set(names)
+    for card in available_models():
+        with torch.inference_mode():
+            fused = load_model(card.name)(*pair())
+        assert fused.shape == (1, 1, 10, 12), card.name
+        assert 0 <= fused.min() <= fused.max() <= 1, card.name
+        assert card.licence, card.name
+        assert card.description, card.name
+
+
+def test_weights_in_the_box_have_the_hash_of_their_card() -> None:
+    for card in available_models():
+        if card.file:
+            data = (PRETRAINED / card.file).read_bytes()
+            assert hashlib.sha256(data).hexdigest() == card.sha256
+            assert card.trained_on
+            assert card.scores
+
+
+def test_saved_network_comes_back_with_its_configuration(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, path = CMMDL(TINY).eval(), tmp_path / "tiny.safetensors"
+    digest = save_model(model, path, {"note": "seed 0"})
+    again = load_model(path)
+    assert again.config == TINY
+    assert not again.training
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read_metadata(path)["note"] == "seed 0"
+    torch.testing.assert_close(again(*pair()), model(*pair()), rtol=0, atol=0)
+
+
+def test_all_keys_of_the_released_checkpoint_are_accounted_for() -> None:
+    state = released_state()
+    model, dropped = from_released(state)
+    assert len(state) == 390
+    assert len(dropped) == 68
+    assert all(any(part in key for part in ("q1X1_", "norm_VI", "Sobel", "Identity")) for key in dropped)
+    renamed = {rename_released_key(key) for key in state} - {None}
+    assert renamed == set(model.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("module.MDLB.FSI.SA.conv1.weight"), "missing: hdffb.spatial.weight"),
+        (lambda s: s.update({"module.extra.weight": torch.zeros(1)}), "unknown: extra.weight"),
+        (lambda s: s.update({"module.MDLB.FSI.SA.conv1.weight": torch.zeros(1, 2, 5, 5)}), "hdffb.spatial.weight has shape"),
+    ],
+)
+def test_a_checkpoint_that_is_not_the_released_network_is_refused(change: object, message: str) -> None:
+    state = released_state()
+    change(state)
+    with pytest.raises(UserError, match=message):
+        from_released(state)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("prefix", [False, True])
+def test_convert_writes_the_same_network(tmp_path: Path, wrapped: bool, prefix: bool) -> None:
+    state = {key if prefix else key.removeprefix("module."): value for key, value in released_state().items()}
+    source, target = tmp_path / "authors.pth", tmp_path / "model.safetensors"
+    torch.save({"state_dict": state} if wrapped else state, source)
+    result = CliRunner().invoke(main, ["convert", str(source), "-o", str(target)])
+    assert result.exit_code == 0, result.output
+    assert "1,142,722 parameters; 68 entries" in result.output
+    with torch.inference_mode():
+        torch.testing.assert_close(load_model(target)(*pair()), from_released(released_state())[0](*pair()))
+
+
+class Bomb:
+    """What an unpickler would run."""
+
+    def __reduce__(self) -> tuple:
+        return (print, ("code was run",))
+
+
+def test_convert_runs_no_code_and_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    bad = {"bomb.pth": {"weight": Bomb()}, "tensor.pth": torch.zeros(3)}
+    for name, content in bad.items():
+        torch.save(content, tmp_path / name)
+    (tmp_path / "text.pth").write_text("not a checkpoint")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    for name in [*bad, "text.pth", "empty.pth", "absent.pth"]:
+        result = CliRunner().invoke(main, ["convert", str(tmp_path / name), "-o", str(tmp_path / "x.safetensors")])
+        assert result.exit_code == 1, name
+        assert result.output.startswith("error: "), result.output
+        assert name in result.output
+        assert result.output.count("\n") == 1, result.output
+        assert "code was run" not in capsys.readouterr().out
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_what_is_no_model_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    torch.save(released_state(), tmp_path / "authors.pth")
+    (tmp_path / "text.safetensors").write_text("hello")
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    for name, message in [
+        ("cmmdl-ivff", "the models are cmmdl-ivf"),
+        (tmp_path / "authors.pth", "cmmdl convert"),
+        (tmp_path / "text.safetensors", "not a safetensors file"),
+        (tmp_path / "other.safetensors", "no weights of the CMMDL network"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            load_model(name)
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    save_model(CMMDL(TINY), path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=r"tiny\.safetensors"):
+        load_model(path)
