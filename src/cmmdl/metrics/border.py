@@ -69,4 +69,4 @@ def _scaled(picture: Tensor, training: bool) -> Tensor:
     if picture.dtype == torch.float64:
         return levels
     nearest = levels.round()
-    return torch.where((levels - nearest).abs() < 1e-5, nearest, levels)  # 8-bit values in float32 are whole again
+    return torch.where((levels - nearest).abs() < 5e-5, nearest, levels)  # 8-bit values in float32 are whole again

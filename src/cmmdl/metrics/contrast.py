@@ -13,8 +13,12 @@ SMOOTH, STEP = (1.0, 2.0, 1.0), (-1.0, 0.0, 1.0)
 
 def sobel(levels: Tensor, border: str) -> tuple[Tensor, Tensor]:
     """Horizontal and vertical 3x3 Sobel differences ``(B, 1, H, W)``; ``border`` is a mode of ``torch`` padding."""
-    padded = pad(levels, (1, 1, 1, 1), border)
-    return separable(padded, SMOOTH, STEP), separable(padded, STEP, SMOOTH)
+    return inner_sobel(pad(levels, (1, 1, 1, 1), border))
+
+
+def inner_sobel(levels: Tensor) -> tuple[Tensor, Tensor]:
+    """Horizontal and vertical 3x3 Sobel differences of all but the outermost pixels, ``(B, C, H - 2, W - 2)``."""
+    return separable(levels, SMOOTH, STEP), separable(levels, STEP, SMOOTH)
 
 
 def central_difference(levels: Tensor, dim: int) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from cmmdl.metrics.border import grey_levels
-from cmmdl.metrics.windows import gaussian, safe_ratio, smooth
+from cmmdl.metrics.windows import gaussian, less, safe_ratio, smooth, sum_strips
 
 NOISE = 2.0
 """Variance of the visual noise, in squared grey levels."""
@@ -35,27 +37,31 @@ def vif(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     """
     levels, a, b = grey_levels(fused, ir, vis, smallest=41)
     middle = levels.detach().mean((1, 2, 3), keepdim=True)  # moments do not see it, float32 rounding does
-    levels, sources = levels - middle, torch.cat((a, b), 1) - middle
-    kept = had = torch.zeros_like(sources[:, :, 0, 0])
+    pictures = torch.cat((levels, a, b), 1) - middle
+    information = torch.zeros(())
     for scale in range(4):
         size = 2 ** (4 - scale) + 1
         taps = gaussian(size, size / 5)
         if scale:
-            levels, sources = (smooth(x, taps)[..., ::2, ::2] for x in (levels, sources))
-        kept_here, had_here = _information(levels, sources, taps)
-        kept, had = kept + kept_here, had + had_here
+            pictures = smooth(pictures, taps)[..., ::2, ::2]
+        information = information + sum_strips(partial(_information, taps=taps), pictures, size - 1)
+    kept, had = information
     return safe_ratio(kept, had, 1.0).sum(1)
 
 
-def _information(fused: Tensor, sources: Tensor, taps: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    """What of the sources' information arrives in the fused picture, and what there was: ``(B, 2)`` each."""
+def _information(pictures: Tensor, taps: tuple[float, ...]) -> Tensor:
+    """What of the two sources' information arrives in the fused picture, and what there was: ``(2, B, 2)``.
+
+    ``pictures`` is ``(B, 3, H, W)``: fused, ir, vis.
+    """
+    fused, sources = pictures.split((1, 2), 1)
     tiny = 1e-10 if fused.dtype == torch.float64 else 1e-2  # float32 moments are not exact to more
     mean_s, square_s = smooth(torch.cat((sources, sources**2), 1), taps).split(2, 1)
     mean_f, square_f, cross = smooth(torch.cat((fused, fused**2, fused * sources), 1), taps).split((1, 1, 2), 1)
-    var_s, var_f, cov = square_s - mean_s**2, square_f - mean_f**2, cross - mean_f * mean_s
+    var_s, var_f, cov = less(square_s, mean_s, mean_s), less(square_f, mean_f, mean_f), less(cross, mean_f, mean_s)
     textured = var_s >= tiny
-    gain = torch.where(textured & (var_f >= tiny), cov / torch.where(textured, var_s + 1e-10, 1.0), 0.0).clamp_min(0)
     var_s = torch.where(textured, var_s, 0.0)
-    rest = torch.where(var_f >= tiny, var_f - gain * cov, 0.0).clamp_min(1e-10)
-    kept = torch.log1p(gain**2 * var_s / (rest + NOISE)).sum((2, 3))
-    return kept, torch.log1p(var_s / NOISE).sum((2, 3))
+    gain = torch.where(textured & (var_f >= tiny), cov / (var_s + 1e-10), 0.0).clamp_min(0)
+    rest = less(var_f, gain, cov).clamp_min(1e-10)
+    kept = torch.log1p(gain * gain * var_s / (rest + NOISE)).sum((2, 3))
+    return torch.stack((kept, torch.log1p(var_s / NOISE).sum((2, 3))))

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from cmmdl.metrics.border import grey_levels
-from cmmdl.metrics.windows import box, gaussian, per_picture, smooth
+from cmmdl.metrics.windows import box, gaussian, smooth, sum_strips
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the five scales of MS-SSIM, from fine to coarse."""
@@ -34,10 +34,9 @@ def ssim_maps(
     s = sources.shape[1]
     mean_s, square_s = smooth(torch.cat((sources, sources**2), 1), taps).split(s, 1)
     mean_f, square_f, cross = smooth(torch.cat((fused, fused**2, fused * sources), 1), taps).split((1, 1, s), 1)
-    covariance = sample * (cross - mean_f * mean_s)
-    variances = sample * (square_f - mean_f**2 + square_s - mean_s**2)
-    luminance = (2 * mean_f * mean_s + c1) / (mean_f**2 + mean_s**2 + c1)
-    return luminance, (2 * covariance + c2) / (variances + c2)
+    product, power = mean_f * mean_s, mean_f**2 + mean_s**2
+    covariance, variances = cross - product, square_f + square_s - power
+    return (2 * product + c1) / (power + c1), (2 * sample * covariance + c2) / (sample * variances + c2)
 
 
 def ssim(fused: Tensor, ir: Tensor, vis: Tensor, *, data_range: float | None = None) -> Tensor:
@@ -63,8 +62,13 @@ def ssim(fused: Tensor, ir: Tensor, vis: Tensor, *, data_range: float | None = N
     """
     levels, a, b = grey_levels(fused, ir, vis, smallest=7)
     span = _span(levels) if data_range is None else 255 * data_range
-    luminance, structure = ssim_maps(levels, torch.cat((a, b), 1), box(7), span, sample=49 / 48)
-    return 2 * per_picture(luminance * structure)
+    h, w = levels.shape[-2:]
+
+    def similarity(pictures: Tensor) -> Tensor:
+        maps = ssim_maps(pictures[:, :1], pictures[:, 1:], box(7), span, sample=49 / 48)
+        return torch.mul(*maps).sum((1, 2, 3))
+
+    return sum_strips(similarity, torch.cat((levels, a, b), 1), 6) / ((h - 6) * (w - 6))
 
 
 def _span(levels: Tensor) -> Tensor:

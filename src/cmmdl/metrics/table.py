@@ -119,11 +119,11 @@ _ALL = (
         "Sheikh, Bovik 2006, eq. 16, in the pixel domain",
     ),
     Metric(
-        "Qabf", "Edge preservation", gradients.qabf, "all", "higher", "", (0, 1), 0.9753, 1, True,
+        "Qabf", "Edge preservation", gradients.qabf, "all", "higher", "", (0, gradients.BEST), gradients.BEST, 1, True,
         "Xydeas, Petrović 2000, eq. 1-8",
     ),
     Metric(
-        "Nabf", "Fusion artefacts", gradients.nabf, "all", "lower", "", (0, 1), 0, 2, True,
+        "Nabf", "Fusion artefacts", gradients.nabf, "all", "lower", "", (0, 1), 0, 1, True,
         "Petrović, Xydeas 2005, modified by Kumar 2013",
     ),
     Metric(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
+STRIP = 1 << 17
+"""Values in a strip of a picture that is worked on at a time: 1 MiB in float64."""
 
 
 class _Separable(torch.autograd.Function):
@@ -54,6 +57,22 @@ def smooth(x: Tensor, taps: Sequence[float]) -> Tensor:
     return separable(x, taps, taps)
 
 
+def sum_strips(sums: Callable[[Tensor], Tensor], x: Tensor, overlap: int) -> Tensor:
+    """Sums over a large picture strip by strip, so that all maps in between stay in the processor's cache.
+
+    Args:
+        sums: Takes ``(B, C, h, W)``, any h above ``overlap``, and sums something over the valid area of its windows.
+        x: ``(B, C, H, W)``.
+        overlap: Rows by which that area is lower than the picture: the height of the window less 1.
+
+    Returns:
+        What ``sums`` of the whole would be.
+    """
+    rows = max(16, STRIP // x[..., 0, :].numel())
+    starts = range(0, x.shape[-2] - overlap, rows)
+    return torch.stack([sums(x[..., start : start + rows + overlap, :]) for start in starts]).sum(0)
+
+
 def gaussian(size: int, sigma: float) -> tuple[float, ...]:
     """``size`` Gaussian taps around the middle; their sum is 1."""
     taps = [math.exp(-(((i - (size - 1) / 2) / sigma) ** 2) / 2) for i in range(size)]
@@ -63,6 +82,11 @@ def gaussian(size: int, sigma: float) -> tuple[float, ...]:
 def box(size: int) -> tuple[float, ...]:
     """``size`` equal taps; their sum is 1."""
     return (1 / size,) * size
+
+
+def less(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """``x - a b`` in one pass: variances and covariances from means."""
+    return torch.addcmul(x, a, b, value=-1)
 
 
 def safe_sqrt(x: Tensor) -> Tensor:
