@@ -1,0 +1,168 @@
+"""Loss terms against literals, SciPy and finite differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from cmmdl import losses, metrics
+from cmmdl.scenes import synthetic_pair
+
+
+def scene(size: int = 48, seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+    ir, vis = synthetic_pair(size, size, seed=seed)
+    luma = vis @ np.array([0.299, 0.587, 0.114])
+    return tuple(torch.from_numpy(np.asarray(x, dtype=np.float64) / 255).to(dtype)[None, None] for x in (ir, luma))
+
+
+def between(a: torch.Tensor, b: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    noise = torch.rand(a.shape, dtype=a.dtype, generator=torch.Generator().manual_seed(seed))
+    return 0.45 * a + 0.4 * b + 0.1 * noise
+
+
+def test_sobel_of_a_ramp_and_at_the_border() -> None:
+    ramp = torch.arange(5.0).expand(1, 1, 4, 5)
+    dx, dy = losses.sobel(ramp, padding=0)[0]
+    assert torch.equal(dx, torch.full((2, 3), 8.0))
+    assert torch.equal(dy, torch.zeros(2, 3))
+    padded = losses.sobel(ramp)[0]
+    assert padded[0, 0].tolist() == [3.0, 6.0, 6.0, 6.0, -9.0]  # one row of the kernel hangs over
+    assert padded[1, 0].tolist() == [1.0, 4.0, 8.0, 12.0, 11.0]
+
+
+def test_released_terms_agree_with_scipy() -> None:
+    ir, vis = scene(40)
+    fused = between(ir, vis)
+    f, i, v = (x[0, 0].numpy() for x in (fused, ir, vis))
+
+    def strength(x: np.ndarray) -> np.ndarray:
+        return sum(np.abs(ndimage.sobel(x, axis, mode="constant")) for axis in (0, 1))
+
+    expected = np.abs(strength(f) - np.maximum(strength(i), strength(v))).mean()
+    assert losses.gradient(fused, ir, vis).item() == pytest.approx(expected, rel=1e-12)
+
+    line = np.exp(-(np.arange(-4, 5) ** 2) / (2 * 1.5**2))
+    window = np.outer(line, line) / line.sum() ** 2
+
+    def variance(x: np.ndarray) -> np.ndarray:
+        return ndimage.correlate(x**2, window, mode="constant") - ndimage.correlate(x, window, mode="constant") ** 2
+
+    mask = variance(i) > variance(v)
+    assert 0.02 < mask.mean() < 0.98
+    box = [ndimage.uniform_filter((x - f) ** 2, 9, mode="constant") for x in (i, v)]
+    assert losses.intensity(fused, ir, vis).item() == pytest.approx(np.where(mask, *box).mean(), rel=1e-10)
+
+
+def test_saliency_mask_turns_to_infrared() -> None:
+    ir, vis = torch.full((1, 1, 20, 20), 0.5), torch.rand(1, 1, 20, 20)
+    everywhere = torch.ones_like(ir)
+    assert not losses.saliency(ir, ir).any(), "equal variances count as visible"
+    assert losses.intensity(ir, ir, vis, mask=everywhere).item() == 0
+    assert losses.intensity(ir, ir, vis).item() > 0.01
+
+
+def test_magnitudes_are_blind_to_the_negative_and_signs_are_not() -> None:
+    _, vis = scene()
+    flat = torch.full_like(vis, 0.5)
+    inside = slice(1, -1)
+    magnitude = losses.sobel(vis).abs().sum(1)[..., inside, inside]
+    assert torch.allclose(magnitude, losses.sobel(1 - vis).abs().sum(1)[..., inside, inside])
+    assert losses.gradient_signed(vis, flat, vis).item() == pytest.approx(0, abs=1e-12)
+    assert losses.gradient_signed(1 - vis, flat, vis).item() > 1.9 * losses.gradient_signed(flat, flat, vis).item()
+
+
+def test_clip_counts_only_what_lies_outside() -> None:
+    fused = torch.tensor([[-0.5, 0.0], [1.0, 1.25]])[None, None]
+    assert losses.clip(fused, fused, fused).item() == pytest.approx(0.75 / 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "spread"),
+    [("ssim", 2, 0.1), ("vif", 2, 0.12), ("qabf", 1, 0.08), ("scd", 2, 0.2), ("mi", 4, 0.6)],
+)
+def test_metric_terms_are_shortfalls_in_spreads(name: str, target: float, spread: float) -> None:
+    ir, vis = scene()
+    fused = between(ir, vis).requires_grad_()
+    value = {"mi": metrics.soft_mutual_information}.get(name) or getattr(metrics, name)
+    score = value(fused, ir, vis)
+    assert losses.metric_term(name, fused, ir, vis).item() == pytest.approx((target - score.item()) / spread, rel=1e-9)
+    reached = losses.metric_term(name, fused, ir, vis, target=score.item() - 0.01)
+    assert reached.item() == 0
+
+
+@pytest.mark.parametrize(("name", "spread"), [("en", 0.5), ("sd", 0.2), ("sf", 0.2)])
+def test_levels_are_measured_against_the_better_source(name: str, spread: float) -> None:
+    ir, vis = scene()
+    measure = {"en": metrics.soft_entropy}.get(name) or (lambda x: torch.log1p(getattr(metrics, name)(x)))
+    better = max((ir, vis), key=lambda x: measure(x).item())
+    assert losses.metric_term(name, better.clone().requires_grad_(), ir, vis).item() == pytest.approx(0, abs=1e-6)
+    assert losses.metric_term(name, better.clone().requires_grad_(), ir, vis, target=0.1).item() == pytest.approx(
+        0.1 / spread, rel=1e-3
+    )
+    dull = (0.5 + 0.2 * (better - 0.5)).requires_grad_()
+    lack = (measure(better) - measure(dull)).item()
+    assert losses.metric_term(name, dull, ir, vis).item() == pytest.approx(lack / spread, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", losses.TERMS)
+def test_gradients_agree_with_finite_differences(name: str) -> None:
+    ir, vis = scene()
+    fused = between(ir, vis, seed=1)
+    if name == "clip":
+        fused = 3 * fused - 1
+    if name in ("en", "sd", "sf"):
+        fused = 0.5 + 0.2 * (fused - 0.5)
+    term = {"intensity": losses.intensity, **losses.DIRECT}.get(name) or (
+        lambda f, i, v: losses.metric_term(name, f, i, v)
+    )
+    direction = torch.randn(fused.shape, dtype=fused.dtype, generator=torch.Generator().manual_seed(2))
+    x = fused.clone().requires_grad_()
+    slope = torch.autograd.grad(term(x, ir, vis).sum(), x)[0].mul(direction).sum().item()
+    step = 1e-6
+
+    def at(s: float) -> float:
+        return term((fused + s * direction).requires_grad_(), ir, vis).item()
+
+    assert slope != 0
+    assert slope == pytest.approx((at(step) - at(-step)) / (2 * step), rel=2e-3, abs=1e-7)
+
+
+def test_loss_is_the_weighted_sum_picture_by_picture_in_float32() -> None:
+    first, second = scene(48, 0, torch.float32), scene(48, 1, torch.float32)
+    ir, vis = torch.cat([first[0], second[0]]), torch.cat([first[1], second[1]])
+    fused = between(ir, vis).bfloat16().requires_grad_()
+    weights = {"intensity": 2.0, "ssim": 0.5, "gradient_signed": 1.0, "vif": 0.0}
+    total, terms = losses.fusion_loss(fused, ir, vis, weights)
+    assert total.dtype == torch.float32
+    assert total.shape == (2,)
+    assert terms.keys() == {"intensity", "ssim", "gradient_signed"}, "a weight of 0 costs nothing"
+    assert torch.allclose(total, 2 * terms["intensity"] + 0.5 * terms["ssim"] + terms["gradient_signed"])
+    alone, _ = losses.fusion_loss(fused[1:], ir[1:], vis[1:], weights)
+    assert torch.allclose(alone, total[1:], rtol=1e-5)
+    total.mean().backward()
+    assert fused.grad is not None
+    assert fused.grad.isfinite().all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(height=st.integers(41, 60), width=st.integers(41, 60), flat=st.booleans(), seed=st.integers(0, 99))
+def test_every_term_is_finite_at_any_size_even_where_nothing_is(height: int, width: int, flat: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    ir, vis, fused = torch.rand(3, 1, 1, height, width, generator=generator) * (0 if flat else 1)
+    fused = fused.clone().requires_grad_()
+    total, terms = losses.fusion_loss(fused, ir, vis, dict.fromkeys(losses.TERMS, 1.0))
+    assert terms.keys() == set(losses.TERMS)
+    total.sum().backward()
+    assert total.isfinite().all()
+    assert fused.grad is not None
+    assert fused.grad.isfinite().all()
+    assert min(float(term.detach()) for term in terms.values()) >= 0
+
+
+def test_blend_moves_from_one_set_of_weights_to_the_other() -> None:
+    assert losses.blend({"a": 4.0}, {"a": 2.0, "b": 8.0}, 0.25) == {"a": 3.5, "b": 2.0}
+    assert losses.blend({"a": 4.0}, {"b": 8.0}, 1.0) == {"a": 0.0, "b": 8.0}

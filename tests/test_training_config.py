@@ -1,0 +1,96 @@
+"""Settings: defaults, files, overrides, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cmmdl.errors import UserError
+from cmmdl.training.config import TrainConfig, changed_keys
+from cmmdl.training.configfile import load_config
+
+CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.toml"))
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "mine.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
+def test_shipped_configurations_are_valid(file: Path) -> None:
+    config = load_config(file)
+    assert config.run.folder == Path("runs") / file.stem
+
+
+def test_the_released_recipe_is_what_was_released() -> None:
+    config = load_config(next(file for file in CONFIGS if file.stem == "released"))
+    assert config.loss.terms == {"intensity": 1.0, "gradient": 5.0}
+    assert (config.optim.algorithm, config.optim.lr, config.optim.schedule) == ("adam", 1e-4, "halving")
+    assert (config.data.crop, config.data.batch, config.run.seed) == (128, 8, 42)
+    assert not config.data.flip
+    assert not config.data.rotate
+    assert config.model.width == 64
+
+
+def test_defaults_file_tables_and_overrides_lie_over_each_other(tmp_path: Path) -> None:
+    file = write(tmp_path, "[optim]\nlr = 1e-3\nwarmup = 7\n[data]\ncrop = 64\n")
+    config = load_config(file, ["optim.lr=3e-4", "loss.terms.mi=0.5", "run.init=name"], data={"batch": 2})
+    assert (config.optim.lr, config.optim.warmup) == (3e-4, 7)
+    assert (config.data.crop, config.data.batch) == (64, 2)
+    assert config.loss.terms == {**TrainConfig().loss.terms, "mi": 0.5}, "one weight changes, the others stay"
+    assert config.run.init == "name"
+    assert config.run.folder == Path("runs/mine")
+
+
+def test_an_override_can_replace_a_whole_table() -> None:
+    assert load_config(None, ["loss.terms={intensity=1, gradient=5}"]).loss.terms == {"intensity": 1, "gradient": 5}
+    sources = load_config(None, ['data.sources=[{ir="a", vis="b", weight=2}]']).data.sources
+    assert (sources[0].ir, sources[0].weight) == (Path("a"), 2.0)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optim.lrate=1", "no setting 'optim.lrate'; did you mean 'optim.lr'?"),
+        ("lr=1", "no setting 'lr'; did you mean 'optim.lr'?"),
+        ("optim.schedul=cosine", "did you mean 'optim.schedule'?"),
+        ("model.widht=8", "did you mean 'model.width'?"),
+        ("loss.terms.quabf=1", "no term 'quabf'; did you mean 'qabf'?"),
+        ("optim.schedule=cosin", "optim.schedule = 'cosin'"),
+        ("optim.lr=fast", "optim.lr = 'fast'"),
+        ("optim.lr=-1", "optim.lr = -1"),
+        ("data.batch=1", "data.batch = 1"),
+        ("data.scale=[2, 1]", "scale must be a range"),
+        ("data.crop=32", "data.crop must be at least 41"),
+        ("optim.lr", "write section.key=value"),
+        ("optim.lr.x=1", "'lr' is not a table"),
+        ("=3", "write section.key=value"),
+    ],
+)
+def test_mistakes_are_one_line_that_names_the_key(override: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_config(None, [override])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.toml: No such file"):
+        load_config(tmp_path / "nowhere.toml")
+    with pytest.raises(UserError, match=r"mine\.toml: not a TOML file"):
+        load_config(write(tmp_path, "[optim\n"))
+    with pytest.raises(UserError, match=r"mine\.toml: no setting 'optin'; did you mean 'optim'"):
+        load_config(write(tmp_path, "[optin]\nlr = 1\n"))
+    with pytest.raises(UserError, match=r"mine\.toml: run = 3"):
+        load_config(write(tmp_path, "run = 3\n"))
+
+
+def test_what_touches_the_weights_counts_as_a_change() -> None:
+    old = load_config(None)
+    new = load_config(None, ["run.log_every=1", "val.every=7", "data.workers=2", "run.threads=1"])
+    assert changed_keys(old, new) == []
+    new = load_config(None, ["optim.lr=1e-5", "loss.terms.mi=2", "run.log_every=1"])
+    assert changed_keys(old, new) == ["loss.terms.mi", "optim.lr"]

@@ -1,0 +1,168 @@
+"""Crops: the same whoever asks and whenever, registered, in range; bad folders and files named."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cmmdl.errors import UserError
+from cmmdl.images import write_image
+from cmmdl.training.config import DataConfig, Source
+from cmmdl.training.data import Crops, batch_numbers, contrast, jitter_gamma, read_luma, reflect_up, resize
+from training_helpers import tiny_config, write_pairs
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pairs(tmp_path_factory.mktemp("pairs"))
+
+
+def crops(pairs: Path, seed: int = 0, **settings: object) -> Crops:
+    return Crops(DataConfig(sources=(Source(ir=pairs / "ir", vis=pairs / "vis"),), **{"crop": 32, **settings}), seed)
+
+
+def test_a_crop_depends_on_seed_and_number_alone(pairs: Path) -> None:
+    first, second, other = crops(pairs), crops(pairs, memory_mb=0), crops(pairs, seed=1)
+    backwards = [first[n] for n in reversed(range(8))][::-1]
+    for n in range(8):
+        crop = second[n]
+        assert crop["name"] == backwards[n]["name"]
+        for plane in ("ir", "vis", "mask"):
+            assert torch.equal(crop[plane], backwards[n][plane])
+            assert crop[plane].shape == (1, 32, 32)
+            assert crop[plane].dtype == torch.float32
+    assert len({first[n]["name"] for n in range(8)}) > 4
+    assert [other[n]["name"] for n in range(8)] != [first[n]["name"] for n in range(8)]
+
+
+@given(first=st.integers(0, 5), steps=st.integers(0, 9), share=st.integers(1, 4), processes=st.integers(1, 4))
+def test_processes_share_the_batches_of_one(first: int, steps: int, share: int, processes: int) -> None:
+    batch = share * processes
+    one = list(batch_numbers(first, steps, batch, 0, 1))
+    many = [list(batch_numbers(first, steps, batch, rank, processes)) for rank in range(processes)]
+    assert [list(chain(*parts)) for parts in zip(*many, strict=True)] == one
+    assert list(chain(*one)) == list(range(first * batch, max(first, steps) * batch))
+
+
+def test_modalities_stay_registered(tmp_path: Path) -> None:
+    write_pairs(tmp_path, 2)
+    for file in (tmp_path / "ir").iterdir():
+        write_image(tmp_path / "vis" / file.name, 255 - read_luma(file))
+    data = crops(tmp_path, scale=(0.6, 1.6))
+    for n in range(12):
+        assert torch.allclose(data[n]["ir"] + data[n]["vis"], torch.ones(1, 32, 32), atol=0.02)
+
+
+def test_augmentation_can_be_switched_off_and_reaches_all_eight_positions(tmp_path: Path) -> None:
+    write_pairs(tmp_path, 1, 32, 32)
+    picture = torch.from_numpy(read_luma(tmp_path / "ir" / "scene0.png")).float() / 255
+    plain = crops(tmp_path, scale=(1, 1), flip=False, rotate=False)
+    assert all(torch.equal(plain[n]["ir"][0], picture) for n in range(4))
+    augmented = crops(tmp_path, scale=(1, 1))
+    assert len({augmented[n]["ir"].numpy().tobytes() for n in range(80)}) == 8
+
+
+def test_small_pictures_are_mirrored_up(tmp_path: Path) -> None:
+    write_pairs(tmp_path, 1, 5, 50)
+    crop = crops(tmp_path, scale=(1, 1), flip=False, rotate=False)[0]["vis"]
+    assert crop.shape == (1, 32, 32)
+    assert torch.equal(crop[0, 5], crop[0, 4])
+    assert torch.equal(crop[0, 9], crop[0, 0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(height=st.integers(1, 9), width=st.integers(1, 9), side=st.integers(1, 20))
+def test_reflecting_up_keeps_what_is_there(height: int, width: int, side: int) -> None:
+    planes = np.random.default_rng(0).integers(0, 256, (3, height, width)).astype(np.uint8)
+    larger = reflect_up(planes, side)
+    assert larger.shape == (3, max(height, side), max(width, side))
+    assert np.array_equal(larger[:, :height, :width], planes)
+
+
+def test_resizing_keeps_the_range_and_the_mean() -> None:
+    planes = np.random.default_rng(0).integers(0, 256, (3, 48, 48)).astype(np.uint8)
+    for side in (24, 48, 77):
+        small = resize(planes, side)
+        assert small.shape == (3, side, side)
+        assert small.min() >= 0
+        assert small.max() <= 1
+        assert np.allclose(small.mean((1, 2)), planes.mean((1, 2)) / 255, atol=0.01)
+    assert np.array_equal(resize(planes, 48), planes.astype(np.float32) / 255)
+
+
+def test_jitter_keeps_black_and_white_and_moves_the_rest() -> None:
+    planes = np.array([[[0.0, 0.5, 1.0]]] * 2, dtype=np.float32)
+    moved = jitter_gamma(planes, 0.5, np.random.default_rng(0))
+    assert np.array_equal(moved[..., [0, 2]], planes[..., [0, 2]])
+    assert not np.isclose(moved[0, 0, 1], moved[1, 0, 1])
+    assert np.array_equal(jitter_gamma(planes, 0.0, np.random.default_rng(0)), planes)
+
+
+def test_flat_crops_are_drawn_again(tmp_path: Path) -> None:
+    write_pairs(tmp_path, 1)
+    for name in ("ir", "vis"):
+        for n in range(1, 4):
+            write_image(tmp_path / name / f"scene{n}.png", np.full((72, 80), 90, dtype=np.uint8))
+    flat = sum(contrast(crops(tmp_path)[n]["ir"].numpy()) < 0.05 for n in range(24))
+    kept = sum(contrast(crops(tmp_path, min_contrast=0.05)[n]["ir"].numpy()) < 0.05 for n in range(24))
+    assert flat > 10
+    assert kept < 5
+
+
+def test_sources_are_drawn_by_weight(tmp_path: Path) -> None:
+    sources = tuple(
+        Source(ir=write_pairs(tmp_path / name, 1) / "ir", vis=tmp_path / name / "vis", weight=weight)
+        for name, weight in (("rare", 1), ("often", 9))
+    )
+    data = Crops(DataConfig(sources=sources, crop=16), 0)
+    rare = sum(str(tmp_path / "rare") in data[n]["name"] for n in range(200))
+    assert 8 < rare < 36
+
+
+def test_masks_come_along(tmp_path: Path) -> None:
+    write_pairs(tmp_path, 1, 40, 40)
+    (tmp_path / "mask").mkdir()
+    write_image(tmp_path / "mask" / "scene0.png", read_luma(tmp_path / "ir" / "scene0.png"))
+    source = Source(ir=tmp_path / "ir", vis=tmp_path / "vis", mask=tmp_path / "mask")
+    crop = Crops(DataConfig(sources=(source,), crop=32), 0)[3]
+    assert torch.equal(crop["mask"], crop["ir"])
+
+
+def test_luma_of_every_depth(tmp_path: Path) -> None:
+    colour = np.zeros((2, 3, 3), dtype=np.uint8)
+    colour[0, 0], colour[0, 1], colour[0, 2] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    write_image(tmp_path / "a.png", colour)
+    assert read_luma(tmp_path / "a.png")[0].tolist() == [76, 150, 29]
+    write_image(tmp_path / "b.png", np.array([[0, 257 * 100, 65535]], dtype=np.uint16))
+    assert read_luma(tmp_path / "b.png")[0].tolist() == [0, 100, 255]
+
+
+def test_bad_folders_and_files_are_named(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path / "good", 3)
+    (pairs / "vis" / "scene1.png").write_bytes(b"no picture")
+    write_image(pairs / "vis" / "scene2.png", np.zeros((9, 9), dtype=np.uint8))
+    with pytest.raises(UserError, match=r"2 bad training pairs: .*scene1\.png.*scene2\.png.*differ in size"):
+        crops(pairs)
+    with pytest.raises(UserError, match=r"nowhere.ir "):
+        crops(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no file stem is in both"):
+        Crops(DataConfig(sources=(Source(ir=pairs / "ir", vis=tmp_path / "empty"),)), 0)
+
+
+def test_unpaired_files_are_noted(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path, 2)
+    (pairs / "vis" / "scene1.png").rename(pairs / "vis" / "alone.png")
+    notes = crops(pairs).notes
+    assert len(notes) == 1
+    assert "2 without partner: alone; scene1" in notes[0]
+
+
+def test_the_tiny_configuration_of_these_tests_is_valid(tmp_path: Path) -> None:
+    assert tiny_config(tmp_path, tmp_path, "run.steps=3").run.steps == 3
