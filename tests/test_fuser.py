@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import cmmdl.fuser
 from cmmdl import Fuser, UserError
 from cmmdl.images import write_image
+from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 from cmmdl.scenes import synthetic_pair
 
 RANDOM = np.random.default_rng(3)
@@ -355,3 +356,17 @@ def test_pictures_of_many_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     in_bands = MEAN(ir, vis)
     monkeypatch.undo()
     np.testing.assert_array_equal(in_bands, MEAN(ir, vis))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 1), (13, 17), (40, 33)])
+def test_the_network_takes_any_size(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    ir, vis = synthetic_pair(*size, 2)
+    network = CMMDL(CMMDLConfig(width=16, blocks=1, heads=2))
+    whole = Fuser(network)(ir, vis)
+    tiled = Fuser(network, tile=16)(ir, vis)
+    assert isinstance(whole, np.ndarray)
+    assert isinstance(tiled, np.ndarray)
+    assert whole.shape == tiled.shape == (*size, 3)
+    if max(size) <= 16:
+        np.testing.assert_array_equal(whole, tiled)

@@ -23,8 +23,8 @@ from cmmdl.pictures import Picture, Range, Result, Source
 from cmmdl.tiling import fuse_tiled, tile_count
 from cmmdl.weights import load_model
 
-BYTES_PER_PIXEL = 64 * 4 * 14
-"""Peak memory of the network for each pixel: about fourteen maps of 64 float32 channels at once."""
+BYTES_PER_PIXEL = 64 * 4 * 20
+"""Peak memory of the network for each pixel: about twenty maps of 64 float32 channels at once, measured at 640x480."""
 
 BYTES_PER_PIXEL_WITHOUT_WEIGHTS = 64 * 4
 """The same for a method without weights: some dozens of maps of one channel."""
