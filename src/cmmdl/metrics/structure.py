@@ -101,12 +101,13 @@ def ms_ssim(fused: Tensor, ir: Tensor, vis: Tensor, *, scales: int = 5) -> Tenso
         raise ValueError(f"scales must be 1 to {len(SCALE_WEIGHTS)}, not {scales}")
     levels, a, b = grey_levels(fused, ir, vis, smallest=11 * 2 ** (scales - 1))
     stack, weights = torch.cat((levels, a, b), 1), SCALE_WEIGHTS[:scales]
+    whole = 1.0 if scales == len(SCALE_WEIGHTS) else sum(weights)  # the five as published add up to 1.0001
     total = torch.ones_like(stack[:, :2, 0, 0])
     for scale, weight in enumerate(weights):
         luminance, structure = ssim_maps(stack[:, :1], stack[:, 1:], gaussian(11, 1.5), 255.0)
         last = scale == scales - 1
         term = (luminance * structure if last else structure).mean((2, 3))
-        total = total * _power(term, weight / sum(weights))
+        total = total * _power(term, weight / whole)
         stack = stack if last else avg_pool2d(stack, 2)
     return total.mean(1)
 
