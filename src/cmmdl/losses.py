@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cmmdl import metrics
+from cmmdl.metrics.correlation import correlation
 
 SPREAD = {"ssim": 0.1, "qabf": 0.08, "vif": 0.12, "scd": 0.2, "mi": 0.6, "en": 0.5, "sd": 0.2, "sf": 0.2}
 """How far published methods lie apart in each metric (SD and SF: in the logarithm): one unit of the metric terms."""
@@ -100,6 +101,31 @@ def gradient_signed(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     return (sobel(fused, padding=0) - target).abs().sum(1).flatten(1).mean(1)
 
 
+def intensity_max(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+    """Absolute distance to the brighter of both sources, pixel by pixel: warm targets and bright skies stay bright.
+
+    Returns:
+        ``(B,)``, not below 0.
+
+    Reference: Tang, Yuan, Ma. Image fusion in the loop of high-level vision tasks. Information Fusion 82, 2022,
+    equation 5.
+    """
+    return (fused - torch.maximum(ir, vis)).abs().flatten(1).mean(1)
+
+
+def balance(fused: Tensor, ir: Tensor, vis: Tensor, *, least: float = 0.5) -> Tensor:
+    """How far the correlation with either source falls short of ``least``, summed over both.
+
+    Structure metrics can be served by a copy of the source that has more contrast; this term speaks for the other.
+    Between two sources of correlation r, a picture exists that correlates with both by sqrt((1 + r) / 2).
+
+    Returns:
+        ``(B,)``, from 0 to ``2 + 2 least``.
+    """
+    short = (F.relu(least - correlation(fused * 255, source * 255)) for source in (ir, vis))
+    return sum(short, start=fused.new_zeros(len(fused)))
+
+
 def clip(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     """How far the fused values lie outside [0, 1]: ``(B,)``; zero for a network that ends in a sigmoid."""
     return (F.relu(-fused) + F.relu(fused - 1)).flatten(1).mean(1)
@@ -143,7 +169,13 @@ def metric_term(name: str, fused: Tensor, ir: Tensor, vis: Tensor, *, target: fl
     return F.relu(shortfall) / SPREAD[name]
 
 
-DIRECT = {"gradient": gradient, "gradient_signed": gradient_signed, "clip": clip}
+DIRECT = {
+    "gradient": gradient,
+    "gradient_signed": gradient_signed,
+    "intensity_max": intensity_max,
+    "balance": balance,
+    "clip": clip,
+}
 TERMS = ("intensity", *DIRECT, *SPREAD)
 """The names that a configuration may weight."""
 

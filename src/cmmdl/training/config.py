@@ -175,7 +175,8 @@ class RunConfig(Section):
 
     Attributes:
         folder: Where checkpoints, weights and logs go. The same command with the same folder continues.
-        steps: Optimiser steps in all.
+        steps: Optimiser steps in all; the schedule of the learning rate is spread over them.
+        stop_after: Stop there although the schedule is longer, as if all was done; 0 goes to the end.
         seed: Seed of the weights, the crops and everything random.
         init: Weights to start from: a name of ``cmmdl models`` or a file. The ``model`` table is then theirs.
         device: ``auto`` takes the accelerator where there is one.
@@ -190,6 +191,7 @@ class RunConfig(Section):
 
     folder: Path = Path("runs/default")
     steps: AtLeast1 = 20000
+    stop_after: AtLeast0 = 0
     seed: AtLeast0 = 0
     init: str | None = None
     device: Literal["auto", "cpu"] = "auto"
@@ -200,6 +202,12 @@ class RunConfig(Section):
     keep: AtLeast1 = 2
     log_every: AtLeast1 = 10
     samples_every: AtLeast1 = 500
+
+
+    @property
+    def last_step(self) -> int:
+        """The step after which the run is finished."""
+        return min(self.steps, self.stop_after or self.steps)
 
 
 _HINTS = get_type_hints(CMMDLConfig)
@@ -232,7 +240,7 @@ class TrainConfig(Section):
 
 
 HARMLESS = (
-    "val.", "run.folder", "run.threads", "run.save_every", "run.save_minutes", "run.keep", "run.log_every",
+    "val.", "run.folder", "run.stop_after", "run.threads", "run.save_every", "run.save_minutes", "run.keep", "run.log_every",
     "run.samples_every", "data.memory_mb", "data.workers",
 )  # fmt: skip
 """Settings that a resumed run may change: they do not touch the weights."""

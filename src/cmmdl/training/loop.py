@@ -104,7 +104,7 @@ class Training:
     def batches(self) -> DataLoader[Batch]:
         """This process's share of every batch from the present step on."""
         data, run, accelerator = self.config.data, self.config.run, self.accelerator
-        numbers = batch_numbers(self.step, run.steps, data.batch, accelerator.process_index, accelerator.num_processes)
+        numbers = batch_numbers(self.step, run.last_step, data.batch, accelerator.process_index, accelerator.num_processes)
         return DataLoader(
             self.crops, batch_sampler=numbers, num_workers=data.workers, pin_memory=self.device.type == "cuda",
             worker_init_fn=ignore_interrupts, generator=torch.Generator(), persistent_workers=False,
@@ -216,7 +216,7 @@ class Training:
 
     def due(self, every: int) -> bool:
         """Whether something that happens every so many steps, and at the end, happens now."""
-        return self.step % every == 0 or self.step == self.config.run.steps
+        return self.step % every == 0 or self.step == self.config.run.last_step
 
 
 def train(config: TrainConfig, *, accept_changes: bool = False) -> Outcome:
@@ -234,7 +234,7 @@ def train(config: TrainConfig, *, accept_changes: bool = False) -> Outcome:
     """
     training = Training(config, accept_changes=accept_changes)
     run, stop = training.config.run, StopSignal()
-    journal = Journal(run.folder, training.step, run.steps, training.config.data.batch, active=training.main)
+    journal = Journal(run.folder, training.step, run.last_step, training.config.data.batch, active=training.main)
     for note in training.crops.notes:
         journal.note(f"note: {note}")
     try:
@@ -256,7 +256,7 @@ def train(config: TrainConfig, *, accept_changes: bool = False) -> Outcome:
         journal.close()
         stop.restore()
     training.save()
-    finished = training.step == run.steps
+    finished = training.step == run.last_step
     weights = run.folder / "last.safetensors"
     if finished and training.main:
         training.write_weights(weights.name)

@@ -1,0 +1,124 @@
+"""Score weights on the test pairs of TNO and RoadScene beside the baselines and published networks.
+
+    python benchmarks/quality.py --data ../shared                       # prints the tables
+    python benchmarks/quality.py --data ../shared --write                # also docs/results.md and the model's card
+
+``--data`` holds ``data/test/NAME/ir`` and ``data/test/NAME/vis`` (the 25 pairs of TNO and 50 of RoadScene that the field tests
+on) and ``boards/NAME.json``, mean scores of published networks on them. Fused pictures are written with the min-max stretch, as the
+published ones were; scores are of the ``cmmdl`` convention, ``SSIM (range 2)`` of ``cddfuse``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from cmmdl import Fuser
+from cmmdl.evaluate import Evaluation, build_table, evaluate_folder, load_board, markdown
+from cmmdl.folder import pair_folders
+from cmmdl.images import write_image
+from cmmdl.weights import PRETRAINED
+
+METRICS = ["EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM"]
+JUDGES = ["QCB", "QCV", "QP", "Nabf"]
+BASELINES = ["mean", "max", "laplacian", "gff"]
+SETS = {"tno": "TNO, 25 pairs", "roadscene": "RoadScene, 50 pairs"}
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "results.md"
+
+HEADER = """# Results
+
+Measured by `python benchmarks/quality.py --data DIR --write` on the weights in the box. Our pictures and those of the baselines are
+stretched to the full range, as most published ones are; the rows of published networks are their own pictures, scored by
+the same evaluator. Columns where others lead are where others lead.
+
+`cmmdl-ivf` was trained on metric terms (EN, SD, SF, MI, SCD, VIF, Qabf and SSIM are in its loss), so those columns say less of it
+than of networks that were not. The second table of each set holds metrics that were kept out of training.
+"""
+
+
+def fuse_set(fuser: Fuser, ir: Path, vis: Path, out: Path) -> list[float]:
+    """Writes the fused pictures; returns how much brighter than visible each keeps its warmest 2 %, where it is brighter."""
+    pairs, _ = pair_folders(ir, vis, out)
+    warmth = []
+    for pair in tqdm(pairs, desc=ir.parent.name):
+        fused = fuser(pair.ir, pair.vis)
+        write_image(pair.out, fused)
+        one, two, three = (fuser.take(x, "picture").luma()[0, 0] for x in (pair.ir, pair.vis, fused))
+        warm = one >= torch.quantile(one.flatten(), 0.98)
+        if (one - two)[warm].mean() > 0:
+            warmth.append((three - two)[warm].mean().item())
+    return warmth
+
+
+def score_set(name: str, data: Path, model: str, out: Path, written: bool) -> tuple[str, dict[str, float]]:
+    """One set's tables as Markdown, and the model's scores."""
+    ir, vis = (data / "data" / "test" / name / side for side in ("ir", "vis"))
+    warmth = [] if written else fuse_set(Fuser(model, stretch=True), ir, vis, out)
+    board = load_board(data / "boards" / f"{name}.json", "cmmdl")
+    common = {"baselines": BASELINES, "stretch": True, "progress": True}
+    main = evaluate_folder({model: out}, ir, vis, metrics=METRICS, **common)
+    judges = evaluate_folder({model: out}, ir, vis, metrics=JUDGES, convention="paper", **common)
+    other = evaluate_folder({model: out}, ir, vis, metrics=["SSIM"], convention="cddfuse", **common)
+    scores = means(main, model) | {"SSIM (range 2)": means(other, model)["SSIM"]}
+    scores["mean rank"] = alone_with_board(main, model, board)
+    text = f"\n## {SETS[name]}\n\n{first_table(markdown(main, board))}\n\n{first_table(markdown(judges))}\n\n"
+    text += f"Among the {len(board)} published networks alone `{model}` has mean rank {scores['mean rank']:.2f}. "
+    text += f"SSIM with constants for a range of 2: {scores['SSIM (range 2)']:.3f}.\n"
+    if warmth:
+        kept = sum(value > 0 for value in warmth)
+        text += f"\nWarm targets (the brightest 2 % of infrared, where brighter than visible) are brighter than in the visible picture in {kept} of {len(warmth)} pairs.\n"
+        scores["warm targets"] = kept / len(warmth)
+    return text, {metric: round(value, 4) for metric, value in scores.items()}
+
+
+def means(evaluation: Evaluation, method: str) -> dict[str, float]:
+    row = evaluation.means()[evaluation.methods.index(method)]
+    return {metric: float(value) for metric, value in zip(evaluation.metrics, row, strict=True)}
+
+
+def alone_with_board(evaluation: Evaluation, method: str, board) -> float:  # noqa: ANN001
+    """The method's mean rank beside the published rows only, without the baselines."""
+    index = evaluation.methods.index(method)
+    ours = Evaluation(**{**vars(evaluation), "methods": (method,), "scores": evaluation.scores[index : index + 1]})
+    table = build_table(ours, board)
+    return float(table.mean_rank[table.names.index(method)])
+
+
+def first_table(text: str) -> str:
+    """The score table without the tables of spread and significance."""
+    lines = text.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("|"))
+    stop = next((n for n in range(start, len(lines)) if not lines[n].startswith("|")), len(lines))
+    return "\n".join(lines[start:stop])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="cmmdl-ivf")
+    parser.add_argument("--out", type=Path, help="keep the fused pictures here, in a folder a set")
+    parser.add_argument("--written", action="store_true", help="score the pictures in --out, fuse nothing")
+    parser.add_argument("--write", action="store_true", help="update docs/results.md and the model's card")
+    options = parser.parse_args()
+    text, scores = HEADER, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in SETS:
+            out = (options.out or Path(folder)) / name
+            out.mkdir(parents=True, exist_ok=True)
+            part, scores[name] = score_set(name, options.data, options.model, out, options.written)
+            text += part
+    print(text)
+    print(json.dumps(scores, indent=1))
+    if options.write:
+        DOCS.write_text(text, encoding="utf-8")
+        card = PRETRAINED / f"{options.model}.json"
+        card.write_text(json.dumps({**json.loads(card.read_text()), "scores": scores}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
