@@ -75,6 +75,17 @@ def test_magnitudes_are_blind_to_the_negative_and_signs_are_not() -> None:
     assert losses.gradient_signed(1 - vis, flat, vis).item() > 1.9 * losses.gradient_signed(flat, flat, vis).item()
 
 
+def test_the_brighter_source_and_the_forgotten_one() -> None:
+    ir, vis = torch.tensor([0.2, 0.9, 0.4]).view(1, 1, 1, 3), torch.tensor([0.5, 0.1, 0.4]).view(1, 1, 1, 3)
+    fused = torch.tensor([0.5, 0.6, 0.1]).view(1, 1, 1, 3)
+    assert losses.intensity_max(fused, ir, vis).item() == pytest.approx((0 + 0.3 + 0.3) / 3)
+    wave = torch.linspace(0, 12.56, 64).view(1, 1, 8, 8)
+    ir, vis = 0.5 + 0.3 * wave.sin(), 0.5 + 0.3 * wave.cos()  # nearly uncorrelated
+    assert losses.balance((ir + vis) / 2, ir, vis).item() == pytest.approx(0, abs=1e-6)
+    assert losses.balance(ir, ir, vis).item() == pytest.approx(0.5, abs=0.03), "the visible one is forgotten"
+    assert losses.balance(1 - (ir + vis) / 2, ir, vis).item() > 2, "a negative is worse"
+
+
 def test_clip_counts_only_what_lies_outside() -> None:
     fused = torch.tensor([[-0.5, 0.0], [1.0, 1.25]])[None, None]
     assert losses.clip(fused, fused, fused).item() == pytest.approx(0.75 / 4)
@@ -114,6 +125,8 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
     fused = between(ir, vis, seed=1)
     if name == "clip":
         fused = 3 * fused - 1
+    if name == "balance":
+        fused = 1 - fused
     if name in ("en", "sd", "sf"):
         fused = 0.5 + 0.2 * (fused - 0.5)
     term = {"intensity": losses.intensity, **losses.DIRECT}.get(name) or (

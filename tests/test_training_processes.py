@@ -69,7 +69,7 @@ def test_global_batch_norm_keeps_the_state_dict_and_evaluates_alone() -> None:
     assert torch.equal(plain(x), before)
 
 
-@pytest.mark.parametrize("launcher", ["accelerate", "torchrun"])
+@pytest.mark.parametrize("launcher", ["accelerate", pytest.param("torchrun", marks=pytest.mark.slow)])
 def test_ten_steps_of_two_processes_are_ten_steps_of_one(tmp_path: Path, launcher: str) -> None:
     pairs = write_pairs(tmp_path / "pairs")
     launch = {
@@ -99,6 +99,7 @@ def test_a_launcher_that_starts_one_process_instead_of_two_is_told(tmp_path: Pat
     assert "`accelerate launch --cpu` starts one process only" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     pairs = write_pairs(tmp_path / "pairs", 1)
     launch = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}"]
