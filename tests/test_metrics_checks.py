@@ -152,6 +152,7 @@ def test_the_table_says_where_each_metric_is_from() -> None:
     for name, metric in METRICS.items():
         assert metric.name == name
         assert metric.title
+        assert metric.equation
         assert any(character.isdigit() for character in metric.source), "a paper has a year"
         assert metric.range[0] < metric.range[1]
         documented = getattr(metric.function, "func", metric.function).__doc__ or ""

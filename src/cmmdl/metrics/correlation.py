@@ -27,7 +27,7 @@ def mse(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     Raises:
         ValueError: If shape or range is wrong.
 
-    Reference: Jagalingam, Hegde. A review of quality metrics for fused image. Aquatic Procedia, 2015, section 3.
+    Reference: Jagalingam, Hegde. A review of quality metrics for fused image. Aquatic Procedia, 2015.
     """
     return _mse(*grey_levels(fused, ir, vis))
 
@@ -46,7 +46,7 @@ def rmse(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     Raises:
         ValueError: If shape or range is wrong.
 
-    Reference: Jagalingam, Hegde. A review of quality metrics for fused image. Aquatic Procedia, 2015, section 3.
+    Reference: Jagalingam, Hegde. A review of quality metrics for fused image. Aquatic Procedia, 2015.
     """
     levels, *sources = grey_levels(fused, ir, vis)
     first, second = (safe_sqrt(per_picture((levels - source) ** 2)) for source in sources)
@@ -68,7 +68,7 @@ def psnr(fused: Tensor, ir: Tensor, vis: Tensor, *, peak: float | None = None) -
     Raises:
         ValueError: If shape or range is wrong.
 
-    Reference: Jagalingam, Hegde. A review of quality metrics for fused image. Aquatic Procedia, 2015, section 3.
+    Reference: Jagalingam, Hegde. A review of quality metrics for fused image. Aquatic Procedia, 2015.
     """
     levels, *sources = grey_levels(fused, ir, vis)
     top = levels.flatten(1).amax(1).clamp_min(1) if peak is None else torch.full_like(levels[:, 0, 0, 0], 255 * peak)
@@ -122,7 +122,7 @@ def scd(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
         ValueError: If shape or range is wrong.
 
     Reference: Aslantas, Bendes. A new image quality metric for image fusion: the sum of the correlations of
-    differences. AEU Int. Journal of Electronics and Communications, 2015, equations 2 and 3.
+    differences. AEU Int. Journal of Electronics and Communications, 2015.
     """
     levels, a, b = grey_levels(fused, ir, vis)
     return correlation(a, levels - b) + correlation(b, levels - a)

@@ -71,7 +71,7 @@ def fmi(fused: Tensor, ir: Tensor, vis: Tensor, *, feature: str = "pixel") -> Te
         ValueError: If shape, size, range or feature is wrong.
 
     Reference: Haghighat, Aghagolzadeh, Seyedarabi. A non-reference image fusion metric based on mutual information of
-    image features. Computers and Electrical Engineering, 2011, equations 6-14; windows as in Haghighat, Razian.
+    image features. Computers and Electrical Engineering, 2011; windows as in Haghighat, Razian.
     Fast-FMI. AICT, 2014.
     """
     if feature not in FEATURES:

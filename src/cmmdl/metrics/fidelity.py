@@ -32,7 +32,7 @@ def vif(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     Raises:
         ValueError: If shape, size or range is wrong.
 
-    Reference: Sheikh, Bovik. Image information and visual quality. IEEE Trans. Image Processing, 2006, equation 16; in
+    Reference: Sheikh, Bovik. Image information and visual quality. IEEE Trans. Image Processing, 2006; in
     the pixel domain with scalar models.
     """
     levels, a, b = grey_levels(fused, ir, vis, smallest=41)

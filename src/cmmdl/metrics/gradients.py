@@ -55,7 +55,7 @@ def qabf(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     Raises:
         ValueError: If shape or range is wrong.
 
-    Reference: Xydeas, Petrović. Objective image fusion performance measure. Electronics Letters, 2000, equations 1-8.
+    Reference: Xydeas, Petrović. Objective image fusion performance measure. Electronics Letters, 2000: Q^AB/F.
     """
     pictures = torch.cat(grey_levels(fused, ir, vis), 1)
     kept, had = sum_strips(_kept_edges, pad(pictures, (1, 1, 1, 1)), overlap=2)
@@ -90,7 +90,7 @@ def nabf(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
 
     Reference: Petrović, Xydeas. Objective image fusion performance characterisation. ICCV, 2005; in the modified form
     of Kumar. Multifocus and multispectral image fusion based on pixel significance using discrete cosine harmonic
-    wavelet transform. Signal, Image and Video Processing, 2013, section 4.
+    wavelet transform. Signal, Image and Video Processing, 2013.
     """
     pictures = pad(torch.cat(grey_levels(fused, ir, vis), 1) / 8, (1, 1, 1, 1), "circular")
     strength_f, strength_s, angle_f, angle_s = (x for maps in _edges(pictures) for x in maps.split((1, 2), 1))

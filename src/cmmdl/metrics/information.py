@@ -48,7 +48,7 @@ def entropy(fused: Tensor) -> Tensor:
         ValueError: If shape or range is wrong.
 
     Reference: Roberts, van Aardt, Ahmed. Assessment of image fusion procedures using entropy, image quality, and
-    multispectral classification. Journal of Applied Remote Sensing, 2008, equation 1.
+    multispectral classification. Journal of Applied Remote Sensing, 2008.
     """
     (levels,) = grey_levels(fused.detach())
     return nats(histogram(levels.round())) / math.log(2)
@@ -68,8 +68,7 @@ def mutual_information(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     Raises:
         ValueError: If shape or range is wrong.
 
-    Reference: Qu, Zhang, Yan. Information measure for performance of image fusion. Electronics Letters, 2002,
-    equation 4.
+    Reference: Qu, Zhang, Yan. Information measure for performance of image fusion. Electronics Letters, 2002.
     """
     levels, *sources = (x.round() for x in grey_levels(fused.detach(), ir, vis))
     first, second = (shared_nats(joint_histogram(levels, source)) for source in sources)
@@ -91,7 +90,7 @@ def normalized_mutual_information(fused: Tensor, ir: Tensor, vis: Tensor) -> Ten
         ValueError: If shape or range is wrong.
 
     Reference: Hossny, Nahavandi, Creighton. Comments on 'Information measure for performance of image fusion'.
-    Electronics Letters, 2008, equation 5.
+    Electronics Letters, 2008.
     """
     levels, *sources = (x.round() for x in grey_levels(fused.detach(), ir, vis))
     first, second = (_normalized(joint_histogram(levels, source)) for source in sources)
@@ -121,7 +120,7 @@ def cross_entropy(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
         ValueError: If shape or range is wrong.
 
     Reference: Bulanon, Burks, Alchanatis. Image fusion of visible and thermal images for fruit detection. Biosystems
-    Engineering, 2009, equation 7.
+    Engineering, 2009.
     """
     p_fused, *p_sources = (histogram(x.round()) for x in grey_levels(fused.detach(), ir, vis))
     first, second = (_divergence(p_source, p_fused) for p_source in p_sources)

@@ -63,7 +63,7 @@ def qcb(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
         ValueError: If shape or range is wrong.
 
     Reference: Chen, Blum. A new automated quality assessment algorithm for image fusion. Image and Vision Computing,
-    2009, sections 3 and 4.
+    2009.
     """
     seen_f, *seen = (_contrast(stretched(x)) for x in grey_levels(fused, ir, vis))
     a, b = (safe_ratio(torch.minimum(seen_f, s), torch.maximum(seen_f, s), 1.0) for s in seen)
@@ -96,7 +96,7 @@ def qcv(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
         ValueError: If shape or range is wrong.
 
     Reference: Chen, Varshney. A human perception inspired quality metric for image fusion based on regional
-    information. Information Fusion, 2007, section 3.
+    information. Information Fusion, 2007.
     """
     levels, a, b = (stretched(x) for x in grey_levels(fused, ir, vis))
     sources = torch.cat((a, b), 1)

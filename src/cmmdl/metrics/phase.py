@@ -104,7 +104,7 @@ def qp(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
         ValueError: If shape, size or range is wrong.
 
     Reference: Zhao, Laganière, Liu. Performance assessment of combinative pixel-level image fusion based on an absolute
-    feature measurement. Int. Journal of Innovative Computing, Information and Control, 2007, equations 14-19.
+    feature measurement. Int. Journal of Innovative Computing, Information and Control, 2007: Q_P = P_p P_M P_m.
     """
     found, a, b = (phase_congruency(x) for x in grey_levels(fused, ir, vis, smallest=16))
     stronger = torch.maximum(a, b)

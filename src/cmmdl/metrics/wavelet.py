@@ -47,7 +47,7 @@ def qm(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     Raises:
         ValueError: If shape, size or range is wrong.
 
-    Reference: Wang, Liu. A novel image fusion metric based on multi-scale analysis. ICSP, 2008, equations 4-8.
+    Reference: Wang, Liu. A novel image fusion metric based on multi-scale analysis. ICSP, 2008: Q_M = Π_s Q_s^α_s.
     """
     levels, a, b = grey_levels(fused, ir, vis, smallest=4)
     sources, total = torch.cat((a, b), 1), torch.ones_like(levels[:, 0, 0, 0])

@@ -55,7 +55,8 @@ def qw(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     Raises:
         ValueError: If shape, size or range is wrong.
 
-    Reference: Piella, Heijmans. A new quality metric for image fusion. ICIP, 2003, equation 5.
+    Reference: Piella, Heijmans. A new quality metric for image fusion. ICIP, 2003: Q_W = Σ c(w) (λ(w) Q0(a, f | w) +
+    (1 - λ(w)) Q0(b, f | w)).
     """
     levels, a, b = grey_levels(fused, ir, vis, smallest=8)
     return _weighted(levels, torch.cat((a, b), 1))
@@ -77,7 +78,7 @@ def qe(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     Raises:
         ValueError: If shape, size or range is wrong.
 
-    Reference: Piella, Heijmans. A new quality metric for image fusion. ICIP, 2003, equation 6.
+    Reference: Piella, Heijmans. A new quality metric for image fusion. ICIP, 2003: Q_E.
     """
     levels, a, b = grey_levels(fused, ir, vis, smallest=8)
     sources = torch.cat((a, b), 1)
@@ -107,7 +108,7 @@ def qy(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
         ValueError: If shape, size or range is wrong.
 
     Reference: Yang, Zhang, Wang, Li. A novel similarity based quality metric for image fusion. Information Fusion,
-    2008, equation 10.
+    2008: Q_Y.
     """
     levels, a, b = grey_levels(fused, ir, vis, smallest=7)
     sources = torch.cat((a, b), 1)
