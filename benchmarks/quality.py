@@ -3,9 +3,9 @@
     python benchmarks/quality.py --data ../shared                       # prints the tables
     python benchmarks/quality.py --data ../shared --write                # also docs/results.md and the model's card
 
-``--data`` holds ``data/test/NAME/ir`` and ``data/test/NAME/vis`` (the 25 pairs of TNO and 50 of RoadScene that the field tests
-on) and ``boards/NAME.json``, mean scores of published networks on them. Fused pictures are written with the min-max stretch, as the
-published ones were; scores are of the ``cmmdl`` convention, ``SSIM (range 2)`` of ``cddfuse``.
+``--data`` holds ``data/test/NAME/ir`` and ``data/test/NAME/vis`` (the 25 pairs of TNO and 50 of RoadScene that the
+field tests on) and ``boards/NAME.json``, mean scores of published networks on them. Fused pictures are written with the
+min-max stretch, as the published ones were; scores are of the ``cmmdl`` convention, ``SSIM (range 2)`` of ``cddfuse``.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ DOCS = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 
 HEADER = """# Results
 
-Measured by `python benchmarks/quality.py --data DIR --write` on the weights in the box. Our pictures and those of the baselines are
-stretched to the full range, as most published ones are; the rows of published networks are their own pictures, scored by
-the same evaluator. Columns where others lead are where others lead.
+Measured by `python benchmarks/quality.py --data DIR --write` on the weights in the box. Our pictures and those of the
+baselines are stretched to the full range, as most published ones are; the rows of published networks are their own
+pictures, scored by the same evaluator. Columns where others lead are where others lead.
 
-`cmmdl-ivf` was trained on metric terms (EN, SD, SF, MI, SCD, VIF, Qabf and SSIM are in its loss), so those columns say less of it
-than of networks that were not. The second table of each set holds metrics that were kept out of training.
+`cmmdl-ivf` was trained on metric terms (EN, SD, SF, MI, SCD, VIF, Qabf and SSIM are in its loss), so those columns say
+less of it than of networks that were not. The second table of each set holds metrics that were kept out of training.
 """
 
 
 def fuse_set(fuser: Fuser, ir: Path, vis: Path, out: Path) -> list[float]:
-    """Writes the fused pictures; returns how much brighter than visible each keeps its warmest 2 %, where it is brighter."""
+    """Writes the fused pictures; returns fused minus visible luma in the warmest 2 %, where infrared is brighter."""
     pairs, _ = pair_folders(ir, vis, out)
     warmth = []
     for pair in tqdm(pairs, desc=ir.parent.name):
@@ -67,12 +67,15 @@ def score_set(name: str, data: Path, model: str, out: Path, written: bool) -> tu
     scores = means(main, model) | {"SSIM (range 2)": means(other, model)["SSIM"]}
     scores["mean rank"] = alone_with_board(main, model, board)
     text = f"\n## {SETS[name]}\n\n{first_table(markdown(main, board))}\n\n{first_table(markdown(judges))}\n\n"
-    text += f"Among the {len(board)} published networks alone `{model}` has mean rank {scores['mean rank']:.2f}. "
+    text += f"Beside the {len(board)} published networks alone, `{model}` has mean rank {scores['mean rank']:.2f}. "
     text += f"SSIM with constants for a range of 2: {scores['SSIM (range 2)']:.3f}.\n"
     if warmth:
         kept = sum(value > 0 for value in warmth)
-        text += f"\nWarm targets (the brightest 2 % of infrared, where brighter than visible) are brighter than in the visible picture in {kept} of {len(warmth)} pairs.\n"
         scores["warm targets"] = kept / len(warmth)
+        text += (
+            f"\nThe warmest 2 % of infrared, where brighter than visible, stay brighter than visible in {kept} of "
+            f"{len(warmth)} pairs.\n"
+        )
     return text, {metric: round(value, 4) for metric, value in scores.items()}
 
 
@@ -81,7 +84,7 @@ def means(evaluation: Evaluation, method: str) -> dict[str, float]:
     return {metric: float(value) for metric, value in zip(evaluation.metrics, row, strict=True)}
 
 
-def alone_with_board(evaluation: Evaluation, method: str, board) -> float:  # noqa: ANN001
+def alone_with_board(evaluation: Evaluation, method: str, board) -> float:
     """The method's mean rank beside the published rows only, without the baselines."""
     index = evaluation.methods.index(method)
     ours = Evaluation(**{**vars(evaluation), "methods": (method,), "scores": evaluation.scores[index : index + 1]})
@@ -117,7 +120,9 @@ def main() -> None:
     if options.write:
         DOCS.write_text(text, encoding="utf-8")
         card = PRETRAINED / f"{options.model}.json"
-        card.write_text(json.dumps({**json.loads(card.read_text()), "scores": scores}, indent=2) + "\n", encoding="utf-8")
+        card.write_text(
+            json.dumps({**json.loads(card.read_text()), "scores": scores}, indent=2) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

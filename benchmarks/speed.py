@@ -35,9 +35,8 @@ def worker(side: str, kind: str, height: int, width: int, repeats: int, precisio
     import torch
 
     sys.path.insert(0, str(Path(__file__).parent))
-    from plain_network import PlainCMMDL
-
     from cmmdl.models.cmmdl import CMMDL
+    from plain_network import PlainCMMDL
 
     torch.manual_seed(0)
     model = PlainCMMDL()
@@ -57,7 +56,7 @@ def worker(side: str, kind: str, height: int, width: int, repeats: int, precisio
     return {"seconds": statistics.median(times[1:]), "peak_mib": peak}
 
 
-def inference_step(model, ir, vis, precision):  # noqa: ANN001, ANN201
+def inference_step(model, ir, vis, precision):
     import torch
 
     model.eval()
@@ -69,7 +68,7 @@ def inference_step(model, ir, vis, precision):  # noqa: ANN001, ANN201
     return step
 
 
-def training_step(model, ir, vis, precision):  # noqa: ANN001, ANN201
+def training_step(model, ir, vis, precision):
     import torch
 
     model.train()
@@ -109,7 +108,9 @@ def machine() -> str:
 
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    name = next((line.split(":")[1].strip() for line in text.splitlines() if "model name" in line), platform.processor())
+    name = next(
+        (line.split(":")[1].strip() for line in text.splitlines() if "model name" in line), platform.processor()
+    )
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {flag} " in f"{text} "]
     return f"{name} ({', '.join(flags)}), {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
 

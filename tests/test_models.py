@@ -55,7 +55,8 @@ def test_flat_pictures_give_finite_output_and_gradients(value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "off", [c for n in (1, 2, 4) for c in itertools.combinations(("sfca_frequency", "sdlb", "fdlb", "hdffb_attention"), n)]
+    "off",
+    [c for n in (1, 2, 4) for c in itertools.combinations(("sfca_frequency", "sdlb", "fdlb", "hdffb_attention"), n)],
 )
 def test_every_block_can_be_switched_off_and_trained(off: tuple[str, ...]) -> None:
     torch.manual_seed(0)
@@ -141,7 +142,9 @@ def test_attention_matrix_equals_heads_one_by_one() -> None:
 @settings(max_examples=20, deadline=None)
 @given(height=st.integers(1, 12), width=st.integers(1, 12))
 def test_polar_spectrum_of_a_real_image_is_undone(height: int, width: int) -> None:
-    x = torch.randn(1, 2, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(height * 13 + width))
+    x = torch.randn(
+        1, 2, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(height * 13 + width)
+    )
     amplitude, phase = polar_spectrum(x)
     torch.testing.assert_close(inverse_polar(amplitude, phase, (height, width)), x, rtol=0, atol=1e-6)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from released_weights import GOLDEN, released_state
 
 from cmmdl.models.cmmdl import CMMDL
 from cmmdl.models.released import from_released
+from released_weights import GOLDEN, released_state
 
 SIZES = ["32x32", "40x56", "37x51", "17x90"]
 

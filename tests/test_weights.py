@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from released_weights import released_state
 from safetensors.torch import save_file
 
 from cmmdl.cli import main
@@ -16,6 +15,7 @@ from cmmdl.errors import UserError
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 from cmmdl.models.released import from_released, rename_released_key
 from cmmdl.weights import PRETRAINED, available_models, load_model, read_metadata, save_model
+from released_weights import released_state
 
 TINY = CMMDLConfig(width=8, blocks=1, heads=2, coupling="invertible")
 
@@ -74,7 +74,10 @@ def test_all_keys_of_the_released_checkpoint_are_accounted_for() -> None:
     [
         (lambda s: s.pop("module.MDLB.FSI.SA.conv1.weight"), "missing: hdffb.spatial.weight"),
         (lambda s: s.update({"module.extra.weight": torch.zeros(1)}), "unknown: extra.weight"),
-        (lambda s: s.update({"module.MDLB.FSI.SA.conv1.weight": torch.zeros(1, 2, 5, 5)}), "hdffb.spatial.weight has shape"),
+        (
+            lambda s: s.update({"module.MDLB.FSI.SA.conv1.weight": torch.zeros(1, 2, 5, 5)}),
+            "hdffb.spatial.weight has shape",
+        ),
     ],
 )
 def test_a_checkpoint_that_is_not_the_released_network_is_refused(change: object, message: str) -> None:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -155,4 +154,4 @@ def _read_model(path: Path, sha256: str = "") -> CMMDL:
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: holds no weights of the CMMDL network ({reason})") from error
-    return model.to(memory_format=torch.channels_last).eval()
+    return model.eval()

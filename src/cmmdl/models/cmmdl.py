@@ -66,7 +66,7 @@ class CMMDL(nn.Module):
         self.fdlb = FDLB(c.width) if c.fdlb else None
         self.hdffb = HDFFB(c.width, attention=c.hdffb_attention)
         self.decoder = Decoder(c.width, c.blocks, c.heads, frequency=c.sfca_frequency)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, ir: Tensor, vis: Tensor) -> Tensor:
         """Fuse luma.
@@ -78,6 +78,9 @@ class CMMDL(nn.Module):
         Returns:
             Fused luma ``(B, 1, H, W)`` in (0, 1).
         """
-        f_vis, f_ir = self.encoder(vis), self.encoder(ir)
-        q_vis, q_ir = self.fdlb(f_vis, f_ir) if self.fdlb is not None else (f_vis, f_ir)
-        return self.decoder(self.hdffb(q_vis, q_ir, self.sdlb_vis(f_vis), self.sdlb_ir(f_ir)))
+        return self.decoder(self.fuse_features(self.encoder(vis), self.encoder(ir)))
+
+    def fuse_features(self, vis: Tensor, ir: Tensor) -> Tensor:
+        """Features of both modalities, ``(B, width, H, W)``, visible first, to one such map."""
+        q_vis, q_ir = self.fdlb(vis, ir) if self.fdlb is not None else (vis, ir)
+        return self.hdffb(q_vis, q_ir, self.sdlb_vis(vis), self.sdlb_ir(ir))

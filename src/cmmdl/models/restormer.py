@@ -27,9 +27,8 @@ class GDFN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, width, H, W)`` to the same shape."""
-        a = projection(x, self.expand, self.depthwise, 0, self.hidden)
-        b = projection(x, self.expand, self.depthwise, self.hidden, 2 * self.hidden)
-        return self.project(F.gelu(a) * b)
+        gate = F.gelu(projection(x, self.expand, self.depthwise, 0, self.hidden))
+        return self.project(gate * projection(x, self.expand, self.depthwise, self.hidden, 2 * self.hidden))
 
 
 class RestormerBlock(nn.Module):

@@ -101,7 +101,9 @@ class SDLB(nn.Module):
             raise ValueError("the released coupling has no inverse; build the network with coupling='invertible'")
         y1, y2 = y.chunk(2, dim=1)
         for n in reversed(range(len(self.steps))):
-            y1, y2 = self.steps[n].inverse(y1, y2)
+            step = self.steps[n]
+            assert isinstance(step, CouplingStep)
+            y1, y2 = step.inverse(y1, y2)
             if self._swaps(n):
                 y1, y2 = y2, y1
         return torch.cat([y1, y2], dim=1)

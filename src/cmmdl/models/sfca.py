@@ -42,14 +42,15 @@ class SFCA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, width, H, W)`` to the same shape."""
-        q, k, v = (self._branch(x, n) for n in range(3))
-        s = mix_channels(v, self.attention(q, k))
-        if not self.frequency:
-            return s
+        s = mix_channels(self._branch(x, 2), self.attention(self._branch(x, 0), self._branch(x, 1)))
+        return s + self.frequency_stage(x, s) if self.frequency else s
+
+    def frequency_stage(self, x: Tensor, s: Tensor) -> Tensor:
+        """``1x1(LN(u * k') v')``: ``u`` of the block's input ``x``, ``k', v'`` of the spatial stage's result ``s``."""
         key = projection(s, self.kv, self.kv_conv, 0, self.width)
         r = self.norm(circular_convolution(self._branch(x, 3), key))
-        value = projection(s, self.kv, self.kv_conv, self.width, 2 * self.width)
-        return s + self.project_frequency(r * value)
+        del key
+        return self.project_frequency(r * projection(s, self.kv, self.kv_conv, self.width, 2 * self.width))
 
     def attention(self, q: Tensor, k: Tensor) -> Tensor:
         """The attention maps with the output projection folded in: one matrix ``(B, width, width)`` an image."""
@@ -106,5 +107,9 @@ class CircularConvolution(torch.autograd.Function):
 
 def circular_convolution(a: Tensor, b: Tensor) -> Tensor:
     """Circular convolution of ``(B, C, H, W)`` with ``(B, C, H, W)``, channel by channel, over the whole image."""
-    product = CircularConvolution.apply(at_least_float32(a), at_least_float32(b))
+    a, b = at_least_float32(a), at_least_float32(b)
+    if torch.is_grad_enabled():
+        product = CircularConvolution.apply(a, b)
+    else:
+        product = torch.fft.irfft2(torch.fft.rfft2(a).mul_(torch.fft.rfft2(b)), s=a.shape[-2:])
     return product.contiguous(memory_format=torch.channels_last)

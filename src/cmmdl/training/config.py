@@ -203,7 +203,6 @@ class RunConfig(Section):
     log_every: AtLeast1 = 10
     samples_every: AtLeast1 = 500
 
-
     @property
     def last_step(self) -> int:
         """The step after which the run is finished."""
@@ -240,8 +239,8 @@ class TrainConfig(Section):
 
 
 HARMLESS = (
-    "val.", "run.folder", "run.stop_after", "run.threads", "run.save_every", "run.save_minutes", "run.keep", "run.log_every",
-    "run.samples_every", "data.memory_mb", "data.workers",
+    "val.", "run.folder", "run.stop_after", "run.threads", "run.save_every", "run.save_minutes", "run.keep",
+    "run.log_every", "run.samples_every", "data.memory_mb", "data.workers",
 )  # fmt: skip
 """Settings that a resumed run may change: they do not touch the weights."""
 

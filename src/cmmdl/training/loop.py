@@ -104,7 +104,9 @@ class Training:
     def batches(self) -> DataLoader[Batch]:
         """This process's share of every batch from the present step on."""
         data, run, accelerator = self.config.data, self.config.run, self.accelerator
-        numbers = batch_numbers(self.step, run.last_step, data.batch, accelerator.process_index, accelerator.num_processes)
+        numbers = batch_numbers(
+            self.step, run.last_step, data.batch, accelerator.process_index, accelerator.num_processes
+        )
         return DataLoader(
             self.crops, batch_sampler=numbers, num_workers=data.workers, pin_memory=self.device.type == "cuda",
             worker_init_fn=ignore_interrupts, generator=torch.Generator(), persistent_workers=False,
@@ -252,6 +254,8 @@ def train(config: TrainConfig, *, accept_changes: bool = False) -> Outcome:
                 training.save()
             if not training.agreed(stop.received == 0):
                 break
+    except UserError as error:  # one from a process that prepares crops comes with that process's traceback
+        raise UserError(str(error).splitlines()[-1].removeprefix("cmmdl.errors.UserError: ")) from None
     finally:
         journal.close()
         stop.restore()
