@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,14 @@ from cmmdl.training.setup import build_network, mixed_precision
 from cmmdl.training.validation import total, validation_pairs
 from cmmdl.weights import load_model, read_metadata, save_model
 from training_helpers import tiny_config, write_pairs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads_as_before() -> Iterator[None]:
+    """Runs with one thread must not leave the other tests with one."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +82,7 @@ def test_an_average_of_zero_decay_is_the_model(pairs: Path, tmp_path: Path) -> N
 
 
 def test_the_loss_falls(pairs: Path, tmp_path: Path) -> None:
-    sets = ["run.steps=40", "optim.lr=3e-3", "loss.terms={intensity=10, gradient_signed=5}", "run.save_every=40"]
+    sets = ["run.steps=30", "optim.lr=3e-3", "loss.terms={intensity=10, gradient_signed=5}", "run.save_every=30"]
     loop.train(tiny_config(tmp_path / "run", pairs, *sets))
     entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [entry["loss"] for entry in entries]
@@ -149,6 +158,23 @@ def test_parameters_that_cannot_matter_stay(pairs: Path, tmp_path: Path) -> None
     training.network.load_state_dict(state)
     after = training.network(image, image.flip(3))
     assert torch.allclose(before, after, atol=2e-4), "batch norm takes these biases out again"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_goes_bad_while_training_is_named(
+    tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = write_pairs(tmp_path, 1)
+    ready = loop.StopSignal
+
+    def spoil() -> loop.StopSignal:
+        (pairs / "ir" / "scene0.png").write_bytes(b"gone")
+        return ready()
+
+    monkeypatch.setattr(loop, "StopSignal", spoil)
+    with pytest.raises(UserError, match=r"^.*scene0\.png is no PNG") as caught:
+        loop.train(tiny_config(tmp_path / "run", pairs, "data.memory_mb=0", f"data.workers={workers}"))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:

@@ -32,12 +32,17 @@ def write_pairs(folder: Path, count: int = 3, height: int = 72, width: int = 80)
 
 def tiny_config(folder: Path, pairs: Path, *overrides: str, **tables: Any) -> TrainConfig:
     """A run of six steps of a network of 8 channels on crops of 48 pixels."""
+    # fmt: off
     settings: dict[str, Any] = {
         "data": {"sources": [{"ir": pairs / "ir", "vis": pairs / "vis"}], "crop": 48, "batch": 4},
         "model": TINY_MODEL,
         "optim": {"warmup": 4, "lr": 1e-3, "ema": 0.9},
-        "run": {"folder": folder, "steps": 6, "save_every": 2, "log_every": 2, "device": "cpu", "samples_every": 100},
+        "run": {
+            "folder": folder, "steps": 6, "save_every": 2, "log_every": 2, "samples_every": 100,
+            "device": "cpu", "threads": 1,
+        },
     }
+    # fmt: on
     for name, table in tables.items():
         settings[name] = {**settings.get(name, {}), **table}
     return load_config(None, overrides, **settings)
