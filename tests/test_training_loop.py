@@ -90,6 +90,23 @@ def test_the_loss_falls(pairs: Path, tmp_path: Path) -> None:
     assert entries[-1]["corr_vis"] > 0, "no photographic negative"
 
 
+def test_stopping_on_the_way_changes_nothing(pairs: Path, tmp_path: Path) -> None:
+    whole = loop.train(tiny_config(tmp_path / "whole", pairs))
+    part = loop.train(tiny_config(tmp_path / "part", pairs, "run.stop_after=3"))
+    assert (part.step, part.finished) == (3, True)
+    rest = loop.train(tiny_config(tmp_path / "part", pairs))
+    assert (rest.step, rest.finished) == (6, True)
+    states = [load_model(outcome.weights).state_dict() for outcome in (whole, rest)]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_validation_takes_the_pairs_of_a_list(pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("scene2\nscene0\n", encoding="utf-8")
+    val = {"ir": pairs / "ir", "vis": pairs / "vis", "only": tmp_path / "list.txt", "pairs": 8}
+    chosen = validation_pairs(tiny_config(tmp_path, pairs, val=val).val)
+    assert [pair.name for pair in chosen] == ["scene0", "scene2"]
+
+
 def test_start_terms_fade_into_the_others(pairs: Path, tmp_path: Path) -> None:
     training = loop.Training(tiny_config(tmp_path, pairs, "loss.terms={ssim=2}", "loss.hold=10", "loss.blend=4"))
     weights = {}
