@@ -12,10 +12,10 @@ demo: $(INSTALLED)  ## fuse the bundled pair
 	@$(BIN)/cmmdl fuse examples/ir.png examples/vis.png -o demo/fused.png --overwrite
 
 test: $(INSTALLED)  ## the tests that CI runs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 slow: $(INSTALLED)  ## the slow tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto -m slow
 
 lint: $(INSTALLED)  ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """Score weights on the test pairs of TNO and RoadScene beside the baselines and published networks.
 
     python benchmarks/quality.py --data ../shared                       # prints the tables
-    python benchmarks/quality.py --data ../shared --write                # also docs/results.md and the model's card
+    python benchmarks/quality.py --data ../shared --write                # also docs/results.md, README.md and the card
 
 ``--data`` holds ``data/test/NAME/ir`` and ``data/test/NAME/vis`` (the 25 pairs of TNO and 50 of RoadScene that the
 field tests on) and ``boards/NAME.json``, mean scores of published networks on them. Fused pictures are written with the
@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from cmmdl import Fuser
-from cmmdl.evaluate import Evaluation, build_table, evaluate_folder, load_board, markdown
+from cmmdl.evaluate import Evaluation, Table, build_table, evaluate_folder, load_board, markdown
 from cmmdl.folder import pair_folders
 from cmmdl.images import write_image
 from cmmdl.weights import PRETRAINED
@@ -28,7 +28,10 @@ METRICS = ["EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM"]
 JUDGES = ["QCB", "QCV", "QP", "Nabf"]
 BASELINES = ["mean", "max", "laplacian", "gff"]
 SETS = {"tno": "TNO, 25 pairs", "roadscene": "RoadScene, 50 pairs"}
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "results.md"
+SHORT = ["SFDFusion", "SeAFusion", "U2Fusion", "max", "laplacian"]
+ROOT = Path(__file__).resolve().parents[1]
+DOCS, README = ROOT / "docs" / "results.md", ROOT / "README.md"
+MARKS = "<!-- results:begin -->", "<!-- results:end -->"
 
 HEADER = """# Results
 
@@ -55,8 +58,8 @@ def fuse_set(fuser: Fuser, ir: Path, vis: Path, out: Path) -> list[float]:
     return warmth
 
 
-def score_set(name: str, data: Path, model: str, out: Path, written: bool) -> tuple[str, dict[str, float]]:
-    """One set's tables as Markdown, and the model's scores."""
+def score_set(name: str, data: Path, model: str, out: Path, written: bool) -> tuple[str, str, dict[str, float]]:
+    """One set's tables as Markdown, a short one, and the model's scores."""
     ir, vis = (data / "data" / "test" / name / side for side in ("ir", "vis"))
     warmth = [] if written else fuse_set(Fuser(model, stretch=True), ir, vis, out)
     board = load_board(data / "boards" / f"{name}.json", "cmmdl")
@@ -76,7 +79,22 @@ def score_set(name: str, data: Path, model: str, out: Path, written: bool) -> tu
             f"\nThe warmest 2 % of infrared, where brighter than visible, stay brighter than visible in {kept} of "
             f"{len(warmth)} pairs.\n"
         )
-    return text, {metric: round(value, 4) for metric, value in scores.items()}
+    short = short_table(build_table(main, board), [model, *SHORT], SETS[name])
+    return text, short, {metric: round(value, 4) for metric, value in scores.items()}
+
+
+def short_table(table: Table, names: list[str], title: str) -> str:
+    """A few rows of a table, with their mean ranks among all of its rows."""
+    lines = [f"| {title} | {' | '.join(table.metrics)} | mean rank of {len(table.names)} |"]
+    lines.append("|---" * (len(table.metrics) + 2) + "|")
+    for name in names:
+        row = table.names.index(name)
+        cells = []
+        for column, value in enumerate(table.values[row]):
+            bold = "**" if table.mark(row, column) == "best" else ""
+            cells.append(f"{bold}{value:.{1 if value >= 10 else 2}f}{bold}")
+        lines.append(f"| {name} | {' | '.join(cells)} | {table.mean_rank[row]:.2f} |")
+    return "\n".join(lines) + "\n"
 
 
 def means(evaluation: Evaluation, method: str) -> dict[str, float]:
@@ -108,17 +126,20 @@ def main() -> None:
     parser.add_argument("--written", action="store_true", help="score the pictures in --out, fuse nothing")
     parser.add_argument("--write", action="store_true", help="update docs/results.md and the model's card")
     options = parser.parse_args()
-    text, scores = HEADER, {}
+    text, short, scores = HEADER, "", {}
     with tempfile.TemporaryDirectory() as folder:
         for name in SETS:
             out = (options.out or Path(folder)) / name
             out.mkdir(parents=True, exist_ok=True)
-            part, scores[name] = score_set(name, options.data, options.model, out, options.written)
-            text += part
+            part, table, scores[name] = score_set(name, options.data, options.model, out, options.written)
+            text, short = text + part, f"{short}\n{table}"
     print(text)
     print(json.dumps(scores, indent=1))
     if options.write:
         DOCS.write_text(text, encoding="utf-8")
+        before, rest = README.read_text(encoding="utf-8").split(MARKS[0])
+        after = rest.split(MARKS[1])[1]
+        README.write_text(f"{before}{MARKS[0]}\n{short}\n{MARKS[1]}{after}", encoding="utf-8")
         card = PRETRAINED / f"{options.model}.json"
         card.write_text(
             json.dumps({**json.loads(card.read_text()), "scores": scores}, indent=2) + "\n", encoding="utf-8"

@@ -1,4 +1,4 @@
-"""What all tests share: where the real pictures lie, and a steady number of threads."""
+"""What all tests share: where the real pictures lie, and one thread each, since they run side by side."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def two_threads() -> None:
-    """The same thread count everywhere, so that float sums come out alike."""
-    torch.set_num_threads(2)
+def one_thread() -> None:
+    """Threads of processes that share the cores wait for each other."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -82,8 +82,7 @@ def evaluate_folder(
         baselines: Names of :data:`cmmdl.models.baselines.BASELINES`, fused from the grey sources and scored as well.
         stretch: Stretch fused pictures to 0..255 by minimum and maximum before scoring, as many papers' programs do
             when they write their results.
-        workers: Processes; None takes all cores. With more than one, a script must call this below
-            ``if __name__ == "__main__":``.
+        workers: Processes; None takes all cores.
         progress: Whether to show a bar on standard error.
 
     Returns:

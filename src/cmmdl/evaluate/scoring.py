@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from operator import itemgetter
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -183,7 +185,7 @@ def _run_pool(
     """In the order in which scenes get ready; on Ctrl-C the workers end at once."""
     pool = ProcessPoolExecutor(min(workers, len(scenes)), get_context("spawn"), _start_worker)
     try:
-        with _interrupts_ignored():  # workers inherit it while they start
+        with _interrupts_ignored(), _script_hidden():  # workers start in submit
             futures = [pool.submit(score_scene, scene, protocol) for scene in scenes]
         yield from _finished(as_completed(futures))
     except BaseException:
@@ -199,10 +201,7 @@ def _finished(futures: Iterable[Any]) -> Iterator[tuple[str, Scores, list[Exclus
         for future in futures:
             yield future.result()
     except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process died: use fewer workers if memory ran out (--workers 1); in a script, call it below "
-            'if __name__ == "__main__":'
-        ) from error
+        raise UserError("a worker process died; use fewer workers if memory ran out (--workers 1)") from error
 
 
 def _start_worker() -> None:
@@ -212,7 +211,19 @@ def _start_worker() -> None:
 
 
 @contextmanager
+def _script_hidden() -> Iterator[None]:
+    """Workers that start in here do not run the calling script again: it needs no guard, and may come from a pipe."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
+@contextmanager
 def _interrupts_ignored() -> Iterator[None]:
+    """Workers that start in here inherit it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -59,12 +59,12 @@ def _check_range(picture: Tensor) -> None:
 
 
 def _scaled(picture: Tensor, training: bool) -> Tensor:
+    if picture.device.type == "mps" and not training:  # has no float64
+        picture = picture.cpu()
     if picture.dtype == torch.uint8:
         return picture.to(torch.float32 if training else torch.float64)
     if training:
         return 255 * (picture if picture.dtype == torch.float64 else picture.float())
-    if picture.device.type == "mps":
-        picture = picture.cpu()
     levels = 255 * picture.double()
     if picture.dtype == torch.float64:
         return levels

@@ -28,8 +28,8 @@ class SubNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, width, H, W)`` to the same shape."""
-        y = reflect_border(F.relu6(self.expand(x)))
-        return x + self.project(F.relu6(self.depthwise(y)))
+        y = reflect_border(F.relu6(self.expand(x), inplace=True))
+        return x + self.project(F.relu6(self.depthwise(y), inplace=True))
 
 
 class CouplingStep(nn.Module):
