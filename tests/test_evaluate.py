@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from cmmdl import metrics
 from cmmdl.cli import main
 from cmmdl.cli.evaluate import BASELINE_NAMES, CONVENTION_NAMES
 from cmmdl.errors import UserError
@@ -114,6 +115,37 @@ def test_no_common_stem_is_an_error(data: Path) -> None:
         evaluate_folder({"max": data / "max"}, data / "ir", data / "vis")
 
 
+def test_suffixes_are_stripped_before_pairing(data: Path) -> None:
+    plain = evaluate_folder({"max": data / "max"}, data / "ir", data / "vis", metrics=METRICS, workers=1)
+    (data / "both").mkdir()
+    for stem in STEMS:
+        (data / "max" / f"{stem}.png").rename(data / "max" / f"{stem}_max.png")
+        for source in ("ir", "vis"):
+            (data / source / f"{stem}.png").rename(data / "both" / f"{stem}-{source}.png")
+    marks = {"fused_suffix": "_{method}", "ir_suffix": "-ir", "vis_suffix": "-vis"}
+    both = data / "both"
+    marked = evaluate_folder({"max": data / "max"}, both, both, metrics=METRICS, workers=1, **marks)
+    assert marked.pictures == plain.pictures
+    assert not marked.excluded
+    assert np.array_equal(marked.scores, plain.scores)
+    with pytest.raises(UserError, match="--ir-suffix"):
+        evaluate_folder({"max": data / "max"}, both, both, metrics=METRICS)
+
+
+def test_a_script_needs_no_guard(data: Path) -> None:
+    """Workers do not run the calling script again, nor look for its file: here it comes from a pipe."""
+    script = f"""
+from cmmdl.evaluate import evaluate_folder
+print("once")
+result = evaluate_folder(
+    {{"max": {str(data / "max")!r}}}, {str(data / "ir")!r}, {str(data / "vis")!r}, metrics=["EN"], workers=2
+)
+print(len(result.pictures))
+"""
+    done = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True, timeout=200)
+    assert (done.stdout, done.stderr) == ("once\n4\n", "")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -173,6 +205,15 @@ def test_colour_is_scored_channel_by_channel_under_vifb(data: Path) -> None:
 def test_the_commands_choices_are_those_of_the_library() -> None:
     assert list(CONVENTIONS) == CONVENTION_NAMES
     assert list(BASELINES) == BASELINE_NAMES
+
+
+def test_command_lists_all_metrics() -> None:
+    done = run("--list-metrics")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(metrics.METRICS)
+    (vif,) = (line for line in lines if line.startswith("VIF "))
+    assert re.search(r"higher +0 .. inf +cmmdl,cddfuse +Visual information fidelity +Sheikh, Bovik 2006", vif)
 
 
 def test_command_on_three_folders_writes_everything(data: Path) -> None:
@@ -303,6 +344,14 @@ def test_documented_commands_run(data: Path, monkeypatch: pytest.MonkeyPatch, li
     (data / "mean").rename("results/theirs")
     for name, folder in (("fused", "results/ours"), ("ir", "ir"), ("vis", "vis")):
         (data / f"{name}.png").write_bytes((data / folder / "a.png").read_bytes())
+    for folder, source, suffix in (
+        ("pairs", "ir", "_ir"),
+        ("pairs", "vis", "_vis"),
+        ("named", "results/ours", "_ours"),
+    ):
+        (data / folder).mkdir(exist_ok=True)
+        for stem in STEMS:
+            (data / folder / f"{stem}{suffix}.png").write_bytes((data / source / f"{stem}.png").read_bytes())
     (data / "published.json").write_text('{"theirs2": {"EN": 6.5, "SD": 40.0, "MI": 2.0}}')
     done = run(*shlex.split(line)[2:])
     assert done.exit_code == 0, done.output

@@ -56,10 +56,7 @@ def pair_folders(
     """
     if out.resolve() in (ir.resolve(), vis.resolve()):
         raise UserError(f"{out} is a folder of inputs, results would mix with them; give another folder with -o")
-    if ir.resolve() == vis.resolve():
-        first, second = _sides_of_one_folder(ir, ir_suffix, vis_suffix)
-    else:
-        first, second = list_images(ir, strip=ir_suffix), list_images(vis, strip=vis_suffix)
+    first, second = list_sources(ir, vis, ir_suffix, vis_suffix)
     both = sorted(first.keys() & second.keys())
     if not both:
         raise UserError(_nothing_pairs(ir, first, vis, second))
@@ -120,6 +117,17 @@ def prepare_folder(out: Path) -> None:
     except OSError as error:
         raise UserError(f"{out} cannot be created ({error.strerror}); give another folder with -o") from error
     remove_stale(out)
+
+
+def list_sources(ir: Path, vis: Path, ir_suffix: str, vis_suffix: str) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The infrared and the visible pictures by stem, less the suffixes; both may lie in one folder.
+
+    Raises:
+        UserError: If two files of a side share a stem, or the suffixes of one folder are alike.
+    """
+    if ir.resolve() == vis.resolve():
+        return _sides_of_one_folder(ir, ir_suffix, vis_suffix)
+    return list_images(ir, strip=ir_suffix), list_images(vis, strip=vis_suffix)
 
 
 def _sides_of_one_folder(folder: Path, ir_suffix: str, vis_suffix: str) -> tuple[dict[str, Path], dict[str, Path]]:

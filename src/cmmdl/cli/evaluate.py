@@ -21,6 +21,23 @@ INCOMPLETE = 3
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
+def _list_metrics(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Prints the table of metrics and ends."""
+    if not wanted:
+        return
+    from cmmdl.metrics import CONVENTIONS, METRICS
+
+    rows = [("metric", "better", "range", "conventions", "name", "source")]
+    for name, m in METRICS.items():
+        span = f"{m.range[0]:g} .. {m.range[1]:g} {m.unit}".rstrip()
+        named = ",".join(c for c in CONVENTIONS if c != "paper" and name in CONVENTIONS[c].metrics)
+        rows.append((name, m.direction, span, named or "-", m.title, m.source))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    context.exit()
+
+
 @click.command("evaluate")
 @click.argument("paths", nargs=-1, metavar="[FUSED] IR VIS", type=click.Path(path_type=Path))
 @click.option("--method", "methods", multiple=True, metavar="NAME=PATH", help="A method's fused pictures; repeatable.")
@@ -34,7 +51,20 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--board", type=_FILE, help="JSON file of known means (method → metric → score) to rank with.")
 @click.option("--convention", type=click.Choice(CONVENTION_NAMES), default="cmmdl", show_default=True)
 @click.option("--metrics", metavar="EN,SD,...", help="Columns of the table.  [default: the convention's own]")
+@click.option(
+    "--list-metrics",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_metrics,
+    help="Show all metrics with range, direction and paper, and exit.",
+)
 @click.option("--stretch", is_flag=True, help="Stretch fused pictures to 0..255 by min and max before scoring.")
+@click.option(
+    "--fused-suffix", default="", metavar="TEXT", help="Strip from fused stems before pairing, e.g. _{method}."
+)
+@click.option("--ir-suffix", default="", metavar="TEXT", help="Strip from infrared stems before pairing, e.g. _ir.")
+@click.option("--vis-suffix", default="", metavar="TEXT", help="Strip from visible stems before pairing.")
 @click.option("--csv", "csv_file", type=_FILE, help="Write every score and each method's statistics.")
 @click.option("--json", "json_file", type=_FILE, help="Write everything, as strict JSON.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables for a paper or README.")
@@ -55,6 +85,7 @@ def command(
     plot_file: Path | None,
     plot_kind: str,
     workers: int | None,
+    **suffixes: str,
 ) -> None:
     """Score fused pictures against their sources: three files, or three folders paired by file stem.
 
@@ -70,7 +101,9 @@ def command(
     """  # noqa: D301
     from cmmdl.evaluate import evaluate_files, evaluate_folder, load_board, markdown, plain, to_csv, to_json
     from cmmdl.evaluate.plots import check_plot
+    from cmmdl.images import quiet_decoders
 
+    quiet_decoders()
     fused, ir, vis = _sources(paths, methods, bool(baselines))
     _check_outputs(csv_file, json_file, markdown_file, plot_file)
     if plot_file:
@@ -92,6 +125,7 @@ def command(
             stretch=stretch,
             workers=workers,
             progress=True,
+            **suffixes,
         )
     for path, text in ((csv_file, to_csv), (json_file, to_json), (markdown_file, markdown)):
         if path:

@@ -67,6 +67,9 @@ def evaluate_folder(
     stretch: bool = False,
     workers: int | None = None,
     progress: bool = False,
+    fused_suffix: str = "",
+    ir_suffix: str = "",
+    vis_suffix: str = "",
 ) -> Evaluation:
     """Scores folders of fused pictures against the folders of their sources.
 
@@ -84,6 +87,10 @@ def evaluate_folder(
             when they write their results.
         workers: Processes; None takes all cores.
         progress: Whether to show a bar on standard error.
+        fused_suffix: Stripped from fused stems before pairing, such as ``_fused``; ``{method}`` in it stands for the
+            method's name.
+        ir_suffix: Stripped from infrared stems, such as ``_ir``.
+        vis_suffix: Stripped from visible stems.
 
     Returns:
         All scores.
@@ -92,7 +99,8 @@ def evaluate_folder(
         UserError: If a name is unknown or double, a folder is missing, or no scene is left to score.
     """
     protocol = _protocol(methods, convention, metrics, baselines, stretch)
-    scenes, missing = pair_folders(methods, ir, vis)
+    suffixes = {"fused_suffix": fused_suffix, "ir_suffix": ir_suffix, "vis_suffix": vis_suffix}
+    scenes, missing = pair_folders(methods, ir, vis, **suffixes)
     return _evaluate(scenes, missing, protocol, list(methods), workers, progress)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmmdl.errors import UserError
+from cmmdl.folder import list_sources
 from cmmdl.images import list_images
 
 
@@ -46,14 +47,23 @@ class Exclusion:
 
 
 def pair_folders(
-    methods: Mapping[str, str | Path], ir: str | Path, vis: str | Path
+    methods: Mapping[str, str | Path],
+    ir: str | Path,
+    vis: str | Path,
+    *,
+    fused_suffix: str = "",
+    ir_suffix: str = "",
+    vis_suffix: str = "",
 ) -> tuple[list[Scene], list[Exclusion]]:
     """Scenes that every folder has, and what the other stems lack.
 
     Args:
         methods: Name → folder of fused pictures.
         ir: Folder of infrared pictures.
-        vis: Folder of visible pictures.
+        vis: Folder of visible pictures; may be that of the infrared ones if the suffixes tell them apart.
+        fused_suffix: Taken off the end of fused stems that have it; ``{method}`` in it stands for the method's name.
+        ir_suffix: Taken off the end of infrared stems that have it.
+        vis_suffix: Taken off the end of visible stems that have it.
 
     Returns:
         Scenes in the order of their names, and one exclusion for each missing file.
@@ -61,8 +71,10 @@ def pair_folders(
     Raises:
         UserError: If something is no folder, two files of a folder share a stem, or no stem is common to all.
     """
-    sources = {"ir": list_images(ir), "vis": list_images(vis)}
-    fused = {name: list_images(folder) for name, folder in methods.items()}
+    sources = dict(zip(("ir", "vis"), list_sources(Path(ir), Path(vis), ir_suffix, vis_suffix), strict=True))
+    fused = {
+        name: list_images(folder, strip=fused_suffix.replace("{method}", name)) for name, folder in methods.items()
+    }
     stems = sorted(set().union(*sources.values(), *fused.values()))
     scenes, excluded = [], []
     for stem in stems:
@@ -73,5 +85,8 @@ def pair_folders(
             scenes.append(Scene(stem, sources["ir"][stem], sources["vis"][stem], files))
     if not scenes:
         folders = ", ".join(str(folder) for folder in (ir, vis, *methods.values()))
-        raise UserError(f"no file stem is common to {folders}; name a scene's files alike (01.png, 01.jpg)")
+        raise UserError(
+            f"no file stem is common to {folders}; name a scene's files alike (01.png, 01.jpg), or strip what differs "
+            "with --fused-suffix, --ir-suffix and --vis-suffix"
+        )
     return scenes, excluded

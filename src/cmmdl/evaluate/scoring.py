@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from cmmdl.errors import UserError
 from cmmdl.evaluate.pairs import Exclusion, Scene
-from cmmdl.images import read_image
+from cmmdl.images import quiet_decoders, read_image
 from cmmdl.metrics import score
 from cmmdl.models.baselines import BASELINES
 
@@ -205,8 +205,9 @@ def _finished(futures: Iterable[Any]) -> Iterator[tuple[str, Scores, list[Exclus
 
 
 def _start_worker() -> None:
-    """One thread a process; Ctrl-C is the parent's to answer."""
+    """One thread a process, no chatter; Ctrl-C is the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    quiet_decoders()
     torch.set_num_threads(1)
 
 
