@@ -229,7 +229,12 @@ def test_formats_that_cannot_hold_it(pair: tuple[Path, Path]) -> None:
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(13, "no permission to write in"), (28, "the disk is full"), (30, "no permission to write in")],
+    [
+        (13, "no permission to write in"),
+        (28, "the disk is full"),
+        (30, "no permission to write in"),
+        (5, "could not be written"),
+    ],
 )
 def test_writes_that_fail(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, number: int, words: str) -> None:
     def fail(self: Path, data: bytes) -> int:
@@ -240,7 +245,7 @@ def test_writes_that_fail(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Path, "write_bytes", fail)
     line = refused(*pair, out=pair[0].with_name("out.png"))
     assert f"out.png: {words}" in line
-    assert "-o" in line
+    assert "choose another" in line
 
 
 def test_no_permission_to_read(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,6 +291,6 @@ def test_disk_full_in_a_folder_run(pair: tuple[Path, Path]) -> None:
     )
     assert result.returncode == 1
     assert result.stderr == (
-        "error: out/b.png: the disk is full; free some space or write elsewhere with -o, then run it again\n"
+        "error: out/b.png: the disk is full; free some space or choose another place, then run it again\n"
     )
     assert sorted(path.name for path in (base / "out").iterdir()) == ["a.png"]

@@ -99,6 +99,40 @@ def test_orientation_of_deep_tiff(tmp_path: Path, orientation: int, dtype: type,
     np.testing.assert_array_equal(read_image(tmp_path / "b.tif"), array.reshape(35, *array.shape[2:])[places])
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_orientation_of_uncompressed_grey_tiff(tmp_path: Path, orientation: int, dtype: type) -> None:
+    array, exif = picture(dtype, colour=False), Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(array).save(tmp_path / "a.tif", exif=exif)
+    quarter_turns = {1: array, 3: np.rot90(array, 2), 6: np.rot90(array, -1), 8: np.rot90(array)}
+    mirrored = {2: array[:, ::-1], 4: array[::-1], 5: array.T, 7: np.rot90(array, 2).T}
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), (quarter_turns | mirrored)[orientation])
+
+
+def planar_tiff(planes: np.ndarray) -> bytes:
+    """A little-endian TIFF of 16-bit RGB planes ``(3, H, W)`` that follow each other."""
+    count, height, width = planes.shape
+    size = 2 * height * width
+    extra = 8 + 2 + 12 * 9 + 4  # where the directory ends
+    starts, pixels = extra + 30, struct.pack("<3H", 16, 16, 16)
+    pixels += struct.pack("<3I", *(starts + n * size for n in range(count))) + struct.pack("<3I", *[size] * count)
+    longs = [(256, width), (257, height), (259, 1), (262, 2), (277, count), (284, 2)]
+    arrays = [(258, 3, extra), (273, 4, extra + 6), (279, 4, extra + 18)]
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in longs]
+    entries += [struct.pack("<HHII", tag, kind, count, at) for tag, kind, at in arrays]
+    entries.sort(key=lambda entry: entry[:2][::-1])
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + b"\0\0\0\0"
+    return b"II*\0" + struct.pack("<I", 8) + directory + pixels + planes.astype("<u2").tobytes()
+
+
+def test_deep_planes_are_refused_not_garbled(tmp_path: Path) -> None:
+    planes = picture(np.uint16).transpose(2, 0, 1)
+    (tmp_path / "a.tif").write_bytes(planar_tiff(planes))
+    with pytest.raises(UserError, match=r"a\.tif keeps each channel in a plane of its own; save it with interleaved"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_orientation_of_deep_png(tmp_path: Path) -> None:
     array = picture(np.uint16)
     write_image(tmp_path / "a.png", array)

@@ -40,14 +40,14 @@ def remove_stale(folder: Path) -> None:
 def _write_remedy(error: OSError, path: Path) -> str:
     """What to do about a failed write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "the disk is full; free some space or write elsewhere with -o, then run it again"
+        return "the disk is full; free some space or choose another place, then run it again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"no permission to write in {path.parent}; change its rights or write elsewhere with -o"
+        return f"no permission to write in {path.parent}; change its rights or choose another folder"
     if path.is_dir() or error.errno in (errno.EISDIR, errno.ENOTDIR):
-        return "is a folder, or lies below a file; give a file name with -o"
+        return "is a folder, or lies below a file; give another file name"
     if error.errno == errno.ENOENT:
         return f"there is no folder {path.parent}; create it first"
-    return f"could not be written ({error.strerror}); write elsewhere with -o"
+    return f"could not be written ({error.strerror}); choose another place"
 
 
 def _host() -> str:

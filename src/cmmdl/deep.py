@@ -23,6 +23,7 @@ def tiff_header(path: Path) -> tuple[int, int, int]:
 
     Raises:
         OSError: If its pixels lie beyond the end of the file.
+        UserError: If it keeps deep channels in planes of their own, which OpenCV takes for interleaved ones.
     """
     with path.open("rb") as file:
         start = file.read(8)
@@ -32,6 +33,8 @@ def tiff_header(path: Path) -> tuple[int, int, int]:
     starts, sizes = tags.get(273, tags.get(324, ())), tags.get(279, tags.get(325, ()))
     if any(start + size > path.stat().st_size for start, size in zip(starts, sizes, strict=False)):
         raise OSError("its pixels end beyond the file")
+    if tags.get(284) == 2 and tags.get(277, 1) > 1 and max(tags.get(258, (1,))) > 8:
+        raise UserError(f"{path} keeps each channel in a plane of its own; save it with interleaved channels")
     return int(tags[256]), int(tags[257]), int(tags.get(274, 1))
 
 

@@ -173,12 +173,12 @@ def _check_file(path: Path) -> None:
 
 def _read_pillow(path: Path, max_pixels: int, note: Note) -> Array:
     """Reads what Pillow can; hands deeper pixels on to OpenCV once the header was checked."""
-    try:
-        with _no_pillow_limit():
-            image = Image.open(path, formats=_FORMATS)
-    except UnidentifiedImageError:
-        return _read_other(path, max_pixels, note)
-    with image:
+    with path.open("rb") as file:  # of a path Pillow maps the file into memory, and turned TIFFs come out garbled
+        try:
+            with _no_pillow_limit():
+                image = Image.open(file, formats=_FORMATS)
+        except UnidentifiedImageError:
+            return _read_other(path, max_pixels, note)
         _check_size(path, *image.size, max_pixels)
         if image.format == "TIFF":
             tiff_header(path)

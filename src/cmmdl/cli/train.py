@@ -39,6 +39,7 @@ def command(
       accelerate launch --num_processes 2 -m cmmdl train configs/cmmdl-ivf.toml
     """  # noqa: D301
     from cmmdl.errors import UserError
+    from cmmdl.images import quiet_decoders
 
     try:
         from cmmdl.training.configfile import load_config
@@ -50,6 +51,7 @@ def command(
         click.echo(settings.model_dump_json(indent=2))
         return
     reuse_memory()
+    quiet_decoders()
     outcome = train(settings, accept_changes=accept_changes)
     if outcome.main and outcome.finished:
         click.echo(f"{outcome.weights}: {outcome.step} steps")
