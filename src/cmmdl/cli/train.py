@@ -36,7 +36,7 @@ def command(
       cmmdl train --ir data/ir --vis data/vis
       cmmdl train configs/cmmdl-ivf.toml --set optim.lr=3e-4 --val-ir test/ir --val-vis test/vis
       cmmdl train --ir data/ir --vis data/vis --init cmmdl-ivf -o runs/mine --set run.steps=2000
-      accelerate launch --num_processes 2 -m cmmdl train configs/cmmdl-ivf.toml
+      accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf.toml
     """  # noqa: D301
     from cmmdl.errors import UserError
     from cmmdl.images import quiet_decoders
