@@ -230,3 +230,16 @@ def _dead_owner(process: int) -> str:
     from cmmdl import atomic
 
     return atomic._this_process().rpartition("-")[0] + f"-{process}"
+
+
+def test_float_visible_pictures_become_16_bit_pngs_with_a_note(tmp_path: Path) -> None:
+    for side in ("ir", "vis"):
+        (tmp_path / side).mkdir()
+        write_image(tmp_path / side / "a.tif", np.linspace(0, 1, 80, dtype=np.float32).reshape(8, 10))
+    arguments = ["fuse", str(tmp_path / "ir"), str(tmp_path / "vis"), "-o", str(tmp_path / "out"), "--model", "mean"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "16-bit PNGs" in result.output
+    fused = read_image(tmp_path / "out" / "a.png")
+    assert fused.dtype == np.uint16
+    assert fused.max() == 65535

@@ -42,6 +42,19 @@ def test_output_agrees_with_the_released_program(model: CMMDL, golden: dict, siz
     assert np.abs(fused.numpy() - golden[f"fused_{size}"].reshape(fused.shape)).max() <= 2e-5
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_one_thread_and_two_agree(model: CMMDL, golden: dict, size: str) -> None:
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            with torch.inference_mode():
+                results.append(model(image(golden[f"ir_{size}"]), image(golden[f"vis_{size}"])))
+    finally:
+        torch.set_num_threads(before)
+    assert (results[0] - results[1]).abs().max() <= 2e-5
+
+
 def test_activations_agree_with_the_released_program(model: CMMDL, golden: dict) -> None:
     seen: dict[str, torch.Tensor] = {}
 

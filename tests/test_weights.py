@@ -74,6 +74,9 @@ def test_all_keys_of_the_released_checkpoint_are_accounted_for() -> None:
     [
         (lambda s: s.pop("module.MDLB.FSI.SA.conv1.weight"), "missing: hdffb.spatial.weight"),
         (lambda s: s.update({"module.extra.weight": torch.zeros(1)}), "unknown: extra.weight"),
+        (lambda s: s.update({"module.extra.Identity.weight": torch.zeros(1)}), "unknown: extra.Identity.weight"),
+        (lambda s: s.update({k.removeprefix("module."): v for k, v in s.items()}), "twice"),
+        (lambda s: s["module.MDLB.FSI.SA.conv1.weight"].fill_(float("nan")), "hdffb.spatial.weight holds NaN"),
         (
             lambda s: s.update({"module.MDLB.FSI.SA.conv1.weight": torch.zeros(1, 2, 5, 5)}),
             "hdffb.spatial.weight has shape",
@@ -95,7 +98,8 @@ def test_convert_writes_the_same_network(tmp_path: Path, wrapped: bool, prefix: 
     torch.save({"state_dict": state} if wrapped else state, source)
     result = CliRunner().invoke(main, ["convert", str(source), "-o", str(target)])
     assert result.exit_code == 0, result.output
-    assert "1,142,722 parameters; 86 entries" in result.output
+    assert "1,142,722 parameters" in result.output
+    assert "dropped 86 entries that the released program never uses: q1X1_1, q1X1_2, norm_VI, Sobel" in result.output
     with torch.inference_mode():
         torch.testing.assert_close(load_model(target)(*pair()), from_released(released_state())[0](*pair()))
 

@@ -13,7 +13,7 @@ import numpy as np
 from cmmdl.atomic import remove_stale
 from cmmdl.errors import UserError
 from cmmdl.fuser import Fuser
-from cmmdl.images import list_images, write_image
+from cmmdl.images import Note, list_images, write_image
 from cmmdl.pictures import Picture, Range
 
 
@@ -92,7 +92,9 @@ def fuse_pairs(
         for pair, following in zip(pairs, [*pairs[1:], None], strict=True):
             now, ahead = ahead, reader.submit(read, following) if following else ahead
             try:
-                fused = fuser(*now.result(), **options)
+                one, two = now.result()
+                depth = options.get("depth") or depth_that_fits(two, pair.out, fuser.note)
+                fused = fuser(one, two, **{**options, "depth": depth})
                 assert isinstance(fused, np.ndarray)
                 write_image(pair.out, fused)
                 yield Outcome(pair)
@@ -100,6 +102,14 @@ def fuse_pairs(
                 if isinstance(error.__cause__, OSError) and str(error).startswith(str(pair.out)):
                     raise
                 yield Outcome(pair, str(error))
+
+
+def depth_that_fits(vis: Picture, out: Path, note: Note) -> str | None:
+    """``uint16`` for a visible picture of floats whose result is a PNG, which holds none; else no depth of its own."""
+    if not vis.pixels.dtype.is_floating_point or out.suffix.lower() != ".png":
+        return None
+    note("visible pictures of floats give 16-bit PNGs; ask for --format tif (or .tif) to keep floats")
+    return "uint16"
 
 
 def prepare_folder(out: Path) -> None:

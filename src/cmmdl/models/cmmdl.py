@@ -39,6 +39,8 @@ class CMMDLConfig:
     hdffb_attention: bool = True
 
     def __post_init__(self) -> None:
+        if self.blocks < 1 or self.heads < 1:
+            raise ValueError(f"blocks and heads must be at least 1, not {self.blocks} and {self.heads}")
         if self.width < 2 or self.width % 2 or self.width % self.heads:
             raise ValueError(f"width must be even and a multiple of heads={self.heads}, not {self.width}")
         if self.coupling not in ("released", "invertible"):

@@ -13,8 +13,14 @@ from torch import Tensor
 from cmmdl.errors import UserError
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 
+UNUSED_KINDS = ("q1X1_1", "q1X1_2", "norm_VI", "Sobel", "Identity")
+"""What the parameters are called that the released program stores but never uses."""
+
 # Parameters that the released program stores but never uses.
-_UNUSED = re.compile(r"\.q1X1_[12]\.|\.norm_VI\.|\.Sobel\.|\.Identity\.")
+_UNUSED = re.compile(
+    r"share_(Encoder\.share_encoder|Decoder\.share_decoder)\.[0-3]\.attn\.(q1X1_[12]\.weight|norm_VI\.body\.(weight|bias))"
+    r"|MDLB\.SDomain_(VIS|IR)\.GCBInv\.[0-2]\.theta_(phi|rho|eta)\.(Sobel\.conv[xy]|Identity)\.weight"
+)
 
 # Their part of a key to ours, applied in turn.
 _RENAMES = [
@@ -67,7 +73,7 @@ def rename_released_key(key: str) -> str | None:
         key: Their name, with or without the ``module.`` of data-parallel training.
     """
     name = key.removeprefix("module.")
-    if _UNUSED.search(name):
+    if _UNUSED.fullmatch(name):
         return None
     for pattern, replacement in _RENAMES:
         name = re.sub(pattern, replacement, name)  # type: ignore[call-overload]
@@ -84,13 +90,15 @@ def from_released(state: Mapping[str, Tensor]) -> tuple[CMMDL, list[str]]:
         The network in eval mode, and the names of the unused parameters that were dropped.
 
     Raises:
-        UserError: If a key is missing, unknown or has the wrong shape.
+        UserError: If a key is missing, unknown or there twice, or a value has the wrong shape or is not finite.
     """
     model = CMMDL(CMMDLConfig(coupling="released"))
     wanted = model.state_dict()
     renamed = {key: rename_released_key(key) for key in state}
     dropped = [key for key, name in renamed.items() if name is None]
     weights = {name: state[key] for key, name in renamed.items() if name is not None}
+    if len(weights) + len(dropped) < len(state):
+        raise UserError("the checkpoint holds parameters twice, with and without the prefix 'module.'")
     _check(wanted, weights)
     model.load_state_dict(weights)
     return model.eval(), dropped
@@ -133,3 +141,5 @@ def _check(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
             raise UserError(
                 f"the checkpoint's {name} has shape {tuple(tensor.shape)}, the network's {tuple(wanted[name].shape)}"
             )
+        if not tensor.isfinite().all():
+            raise UserError(f"the checkpoint's {name} holds NaN or infinite values; give one of a healthy training")

@@ -232,6 +232,11 @@ class TrainConfig(Section):
     run: RunConfig = RunConfig()
 
     @model_validator(mode="after")
+    def _network_is_possible(self) -> TrainConfig:
+        CMMDLConfig(**self.model.model_dump())
+        return self
+
+    @model_validator(mode="after")
     def _crop_is_large_enough(self) -> TrainConfig:
         if self.data.crop < VIF_SIDE and (self.loss.terms.get("vif") or self.loss.start.get("vif")):
             raise ValueError(f"data.crop must be at least {VIF_SIDE} with the loss term 'vif'")

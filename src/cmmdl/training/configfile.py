@@ -31,7 +31,8 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = (), **table
     if file and isinstance(given.setdefault("run", {}), dict):
         given["run"].setdefault("folder", f"runs/{file.stem}")
     for name, values in tables.items():
-        given = {**given, name: {**given.get(name, {}), **values}}
+        if values and isinstance(given.get(name, {}), dict):
+            given = {**given, name: {**given.get(name, {}), **values}}
     config = validate(given, str(file or "configuration"))
     if not overrides:
         return config

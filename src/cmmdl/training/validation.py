@@ -29,10 +29,10 @@ SCORED = {
 
 
 def validation_pairs(config: ValidationConfig) -> list[Pair]:
-    """The pairs that are scored: evenly spread over the sorted stems; none if no folders are given.
+    """The pairs that are scored, in memory: evenly spread over the sorted stems; none if no folders are given.
 
     Raises:
-        UserError: If only one of the two folders is given or they have no stem in common.
+        UserError: If only one of the two folders is given, they have no stem in common, or a picture is bad.
     """
     if config.ir is None and config.vis is None:
         return []
@@ -45,7 +45,10 @@ def validation_pairs(config: ValidationConfig) -> list[Pair]:
         if not pairs:
             raise UserError(f"{config.only}: names no pair of {config.ir} and {config.vis}")
     count = min(config.pairs, len(pairs))
-    return [pairs[n * len(pairs) // count] for n in range(count)]
+    chosen = [pairs[n * len(pairs) // count] for n in range(count)]
+    for pair in chosen:
+        pair.planes = pair.load()
+    return chosen
 
 
 def pictures(pair: Pair, crop: int, device: torch.device) -> tuple[Tensor, Tensor]:
