@@ -15,7 +15,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
 def reuse_memory() -> bool:
-    """Makes the C library keep freed memory for reuse. For programs, not libraries: it holds for the whole process.
+    """Makes the C library keep freed memory for reuse. It holds for the whole process; `Fuser` does it on a CPU.
 
     Large blocks come from the heap (``M_MMAP_MAX`` = 0), whose end is grown in steps of 64 MiB and never given back.
     The price is that the process keeps its peak of memory until it ends. Transparent huge pages on top made no

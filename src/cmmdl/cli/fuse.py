@@ -161,10 +161,7 @@ def _fuse_all(pairs: list[Pair], out: Path, options: dict[str, Any]) -> list[str
 
 
 def _fuser(options: dict[str, Any]) -> Fuser:
-    """The fuser as asked. The allocator has to be told before torch takes any memory."""
-    from cmmdl.allocator import reuse_memory
-
-    reuse_memory()
+    """The fuser as asked."""
     import torch
 
     if options["threads"]:

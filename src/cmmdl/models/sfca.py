@@ -56,7 +56,7 @@ class SFCA(nn.Module):
         """The attention maps with the output projection folded in: one matrix ``(B, width, width)`` an image."""
         batch, width, heads = q.shape[0], self.width, self.heads
         q, k = (at_least_float32(t).permute(0, 2, 3, 1).reshape(batch, -1, width) for t in (q, k))
-        norm_q, norm_k = (torch.linalg.vector_norm(t, dim=1).clamp_min(1e-12) for t in (q, k))
+        norm_q, norm_k = (t.square().sum(1).clamp_min(1e-24).sqrt() for t in (q, k))
         gram = at_least_float32(q.transpose(1, 2) @ k) / (norm_q.unsqueeze(2) * norm_k.unsqueeze(1))
         size = width // heads
         blocks = gram.view(batch, heads, size, heads, size).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
