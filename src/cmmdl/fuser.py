@@ -24,10 +24,10 @@ from cmmdl.pictures import Picture, Range, Result, Source
 from cmmdl.tiling import fuse_tiled, tile_count
 from cmmdl.weights import load_model
 
-BYTES_PER_PIXEL = 64 * 4 * 36
+BYTES_PER_PIXEL = 64 * 4 * 28
 """Peak memory of the network for each pixel, as measured at 640x480 with the allocator of the command line.
 
-That is thirty-six maps of 64 float32 channels; kept memory is fragmented, the default allocator needs twenty.
+That is twenty-eight maps of 64 float32 channels; kept memory is fragmented, the default allocator needs twenty.
 """
 
 BYTES_PER_PIXEL_WITHOUT_WEIGHTS = 64 * 4
