@@ -85,4 +85,7 @@ class CMMDL(nn.Module):
     def fuse_features(self, vis: Tensor, ir: Tensor) -> Tensor:
         """Features of both modalities, ``(B, width, H, W)``, visible first, to one such map."""
         q_vis, q_ir = self.fdlb(vis, ir) if self.fdlb is not None else (vis, ir)
-        return self.hdffb(q_vis, q_ir, self.sdlb_vis(vis), self.sdlb_ir(ir))
+        p_vis, p_ir = self.sdlb_vis(vis), self.sdlb_ir(ir)
+        crossed = self.hdffb.cross(q_vis, q_ir, p_vis, p_ir)
+        del vis, ir, q_vis, q_ir, p_vis, p_ir
+        return self.hdffb(*crossed)

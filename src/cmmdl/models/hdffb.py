@@ -71,10 +71,17 @@ class HDFFB(nn.Module):
             self.channel1, self.channel2 = ChannelAttention(width), ChannelAttention(width)
         self.dense = nn.ModuleList(DenseUnit(n + 1, width) for n in range(units))
 
-    def forward(self, q_vis: Tensor, q_ir: Tensor, p_vis: Tensor, p_ir: Tensor) -> Tensor:
-        """Frequency (``q``) and spatial (``p``) features of both modalities, ``(B, width, H, W)``, to one such map."""
+    def cross(self, q_vis: Tensor, q_ir: Tensor, p_vis: Tensor, p_ir: Tensor) -> tuple[Tensor, Tensor]:
+        """Frequency (``q``) features of each modality with spatial (``p``) ones of the other, ``(B, width, H, W)`` all.
+
+        A step of its own, so that the caller can let go of the four maps before `forward` needs memory.
+        """
         g1 = F.relu6(conv_norm([q_vis, p_ir], self.cross_vis, [self.cross_vis_norm]), inplace=True)
         g2 = F.relu6(conv_norm([p_vis, q_ir], self.cross_ir, [self.cross_ir_norm]), inplace=True)
+        return g1, g2
+
+    def forward(self, g1: Tensor, g2: Tensor) -> Tensor:
+        """The two maps of `cross` to one, ``(B, width, H, W)`` all."""
         if self.attention:
             weight = 1 + self.spatial_attention(g1, g2)
             g1, g2 = g1 * weight, g2 * weight
