@@ -25,7 +25,7 @@ from cmmdl.tiling import fuse_tiled, tile_count
 from cmmdl.weights import load_model
 
 BYTES_PER_PIXEL = 64 * 4 * 28
-"""Peak memory of the network for each pixel, as measured at 640x480 with the allocator of the command line.
+"""Peak memory of the network for each pixel, as measured at 640x480 with freed memory kept (`reuse_memory`).
 
 That is twenty-eight maps of 64 float32 channels; kept memory is fragmented, the default allocator needs twenty.
 """

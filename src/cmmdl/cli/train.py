@@ -38,6 +38,7 @@ def command(
       cmmdl train --ir data/ir --vis data/vis --init cmmdl-ivf -o runs/mine --set run.steps=2000
       accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf.toml
     """  # noqa: D301
+    from cmmdl.allocator import reuse_memory
     from cmmdl.errors import UserError
     from cmmdl.images import quiet_decoders
 
@@ -71,13 +72,3 @@ def tables(**options: Any) -> dict[str, dict[str, Any]]:
     data = {"sources": [{"ir": options["ir"], "vis": options["vis"]}]} if options["ir"] is not None else {}
     val = {name: options[f"val_{name}"] for name in ("ir", "vis") if options[f"val_{name}"] is not None}
     return {"run": run, "data": data, "val": val}
-
-
-def reuse_memory() -> None:
-    """Keep freed memory for the next step instead of giving it back to the system, where that can be arranged."""
-    from importlib.util import find_spec
-
-    if find_spec("cmmdl.allocator"):
-        from cmmdl.allocator import reuse_memory
-
-        reuse_memory()
