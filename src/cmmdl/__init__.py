@@ -11,9 +11,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cmmdl.cards import available_models as available_models
     from cmmdl.errors import UserError as UserError
     from cmmdl.fuser import Fuser as Fuser
-    from cmmdl.weights import available_models as available_models
     from cmmdl.weights import load_model as load_model
 
 __version__ = version("cmmdl")
@@ -21,7 +21,7 @@ __version__ = version("cmmdl")
 _HOME = {
     "Fuser": "cmmdl.fuser",
     "UserError": "cmmdl.errors",
-    "available_models": "cmmdl.weights",
+    "available_models": "cmmdl.cards",
     "load_model": "cmmdl.weights",
 }
 __all__ = ["Fuser", "UserError", "__version__", "available_models", "load_model"]

@@ -1,11 +1,10 @@
-"""Weights: the ones in the box with their cards, and reading and writing weight files."""
+"""Weights: the ones in the box, and reading and writing weight files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
-from functools import cache
+from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -13,44 +12,10 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from cmmdl.atomic import write_bytes
+from cmmdl.cards import PRETRAINED, available_models, find_card
 from cmmdl.errors import UserError
 from cmmdl.models.baselines import BASELINES
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
-
-PRETRAINED = Path(__file__).parent / "pretrained"
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a user should know of a model before using it.
-
-    Attributes:
-        name: What ``--model`` and ``load_model`` call it.
-        description: One line.
-        licence: Licence of the weights, or of the method.
-        trained_on: Data sets that training saw; empty for a method without weights.
-        scores: Data set -> metric -> mean score, in the ``cmmdl`` convention with the min-max stretch.
-        file: File name under ``cmmdl/pretrained``; empty for a method without weights.
-        sha256: Hash of that file.
-    """
-
-    name: str
-    description: str
-    licence: str
-    trained_on: str = ""
-    scores: dict[str, dict[str, float]] | None = None
-    file: str = ""
-    sha256: str = ""
-
-
-@cache
-def available_models() -> tuple[ModelCard, ...]:
-    """Every model that has a name: the trained weights first, then the methods without weights."""
-    names = {field.name for field in fields(ModelCard)}
-    cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(PRETRAINED.glob("*.json"))]
-    trained = [ModelCard(**{key: value for key, value in card.items() if key in names}) for card in cards]
-    methods = [ModelCard(name, (kind.__doc__ or "").split("\n")[0], "MIT") for name, kind in BASELINES.items()]
-    return (*trained, *methods)
 
 
 def load_model(name_or_path: str | Path) -> nn.Module:
@@ -66,7 +31,7 @@ def load_model(name_or_path: str | Path) -> nn.Module:
     Raises:
         UserError: If there is no such name or file, or the file holds no weights of the network.
     """
-    card = next((card for card in available_models() if card.name == str(name_or_path)), None)
+    card = find_card(str(name_or_path))
     if card is None:
         return _read_model(_existing(Path(name_or_path)))
     if not card.file:
