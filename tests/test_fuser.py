@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import cmmdl.fuser
+import cmmdl.memory
 from cmmdl import Fuser, UserError
 from cmmdl.images import write_image
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
@@ -327,7 +328,7 @@ def test_short_memory_means_tiles_and_a_note(monkeypatch: pytest.MonkeyPatch) ->
     expected = MEAN(ir, vis).astype(int)
     notes = list[str]()
     fuser = Fuser(Recorder(), note=notes.append)
-    room = int(160 * 160 * cmmdl.fuser.BYTES_PER_PIXEL_WITHOUT_WEIGHTS / cmmdl.fuser.SHARE) + 999
+    room = int(160 * 160 * cmmdl.memory.BYTES_PER_PIXEL_WITHOUT_WEIGHTS / cmmdl.fuser.SHARE) + 999
     monkeypatch.setattr(cmmdl.fuser, "available_bytes", lambda device: room)
     np.testing.assert_allclose(fuser(ir, vis), expected, atol=1)  # a half may round either way
     assert set(fuser.model.sizes) == {(1, 1, 150, 160)}

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from cmmdl.errors import UserError
 
+if TYPE_CHECKING:
+    import torch
+
 
 def find_device(device: str | torch.device = "auto") -> torch.device:
-    """The device of a name; ``"auto"`` is the first GPU if there is one, else the CPU.
+    """The torch device of a name; ``"auto"`` is the first GPU if there is one, else the CPU.
 
     Raises:
         UserError: If there is no such device.
     """
+    import torch
+
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -26,8 +31,16 @@ def find_device(device: str | torch.device = "auto") -> torch.device:
     return found
 
 
+def has_nvidia_driver() -> bool:
+    """Whether there may be a CUDA GPU: asked of the system, since torch takes a second to import."""
+    windows = Path(os.environ.get("SYSTEMROOT", "/"), "System32", "nvcuda.dll")
+    return Path("/proc/driver/nvidia/version").exists() or windows.exists()
+
+
 def describe_device(device: torch.device) -> str:
-    """A device in words, for example ``cpu (AMD EPYC 7B13, 2 threads)``."""
+    """A torch device in words, for example ``cpu (AMD EPYC 7B13, 2 threads)``."""
+    import torch
+
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":
@@ -41,3 +54,11 @@ def cpu_name() -> str:
     lines = info.read_text(errors="replace").splitlines() if info.exists() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
+
+
+def cpu_threads() -> int:
+    """How many threads to compute with on a CPU: what ``OMP_NUM_THREADS`` says, else the cores that are available."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

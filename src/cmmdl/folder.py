@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cmmdl.arrays import is_float
 from cmmdl.atomic import remove_stale
 from cmmdl.errors import UserError
 from cmmdl.fuser import Fuser
@@ -106,7 +107,7 @@ def fuse_pairs(
 
 def depth_that_fits(vis: Picture, out: Path, note: Note) -> str | None:
     """``uint16`` for a visible picture of floats whose result is a PNG, which holds none; else no depth of its own."""
-    if not vis.pixels.dtype.is_floating_point or out.suffix.lower() != ".png":
+    if not is_float(vis.pixels) or out.suffix.lower() != ".png":
         return None
     note("visible pictures of floats give 16-bit PNGs; ask for --format tif (or .tif) to keep floats")
     return "uint16"

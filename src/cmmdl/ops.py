@@ -1,18 +1,17 @@
-"""Small pure picture operators on torch tensors: colour and stretch.
+"""Small pure picture operators on numpy arrays and torch tensors: colour and stretch.
 
 Colour is full-range BT.601 (the JPEG one): luma and chroma in [0, 1], neutral chroma is 0.5.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from cmmdl.arrays import Pixels, namespace
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
 """Weights of the luma, ITU-R BT.601."""
 
 
-def luma(rgb: Tensor) -> Tensor:
+def luma(rgb: Pixels) -> Pixels:
     """The luma of a colour picture.
 
     Args:
@@ -30,7 +29,28 @@ def luma(rgb: Tensor) -> Tensor:
     return RED * red + GREEN * green + BLUE * blue
 
 
-def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
+def with_luma(rgb: Pixels, y: Pixels) -> list[Pixels]:
+    """A colour picture with another luma and the chroma it has.
+
+    Chroma is the difference of a channel and the luma, so this is the way to YCbCr and back in one step: each channel
+    moves by as much as the luma does.
+
+    Args:
+        rgb: ``(..., 3, H, W)`` floats in [0, 1].
+        y: ``(..., 1, H, W)``, the luma it shall have.
+
+    Returns:
+        Red, green and blue, each ``(..., 1, H, W)``. Not clipped: a luma that was changed can leave [0, 1] together
+        with its chroma.
+
+    Raises:
+        ValueError: If there are not three channels.
+    """
+    change = y - luma(rgb)
+    return [channel + change for channel in _channels(rgb)]
+
+
+def rgb_to_ycbcr(rgb: Pixels) -> Pixels:
     """Colour to luma and chroma.
 
     Args:
@@ -48,10 +68,10 @@ def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
     y = luma(rgb)
     cb = 0.5 + (blue - y) / (2 * (1 - BLUE))
     cr = 0.5 + (red - y) / (2 * (1 - RED))
-    return torch.cat([y, cb, cr], dim=-3)
+    return namespace(rgb).concat([y, cb, cr], axis=-3)
 
 
-def ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
+def ycbcr_to_rgb(ycbcr: Pixels) -> Pixels:
     """Luma and chroma to colour, the exact inverse of :func:`rgb_to_ycbcr`.
 
     Args:
@@ -67,10 +87,10 @@ def ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
     red = y + 2 * (1 - RED) * (cr - 0.5)
     blue = y + 2 * (1 - BLUE) * (cb - 0.5)
     green = (y - RED * red - BLUE * blue) / GREEN
-    return torch.cat([red, green, blue], dim=-3)
+    return namespace(ycbcr).concat([red, green, blue], axis=-3)
 
 
-def stretch(image: Tensor) -> Tensor:
+def stretch(image: Pixels) -> Pixels:
     """Stretches each picture of a batch to [0, 1] by its own minimum and maximum.
 
     This is what the programs behind most tables of the field do to every result before scoring it. It changes
@@ -82,11 +102,13 @@ def stretch(image: Tensor) -> Tensor:
     Returns:
         The same shape, each ``(C, H, W)`` from 0 to 1. A flat picture is returned as it is.
     """
-    low, high = image.amin((-3, -2, -1), keepdim=True), image.amax((-3, -2, -1), keepdim=True)
-    return torch.where(high > low, (image - low) / (high - low).clamp_min(torch.finfo(image.dtype).tiny), image)
+    xp = namespace(image)
+    low, high = (function(image, axis=(-3, -2, -1), keepdims=True) for function in (xp.min, xp.max))
+    flat = high <= low
+    return xp.where(flat, image, (image - low) / xp.where(flat, xp.ones_like(high), high - low))
 
 
-def is_grey(image: Tensor) -> bool:
+def is_grey(image: Pixels) -> bool:
     """Whether a picture has one channel, or three that are equal.
 
     Args:
@@ -95,12 +117,11 @@ def is_grey(image: Tensor) -> bool:
     if image.shape[-3] == 1:
         return True
     red, green, blue = _channels(image)
-    return torch.equal(red, green) and torch.equal(red, blue)
+    return bool((red == green).all()) and bool((red == blue).all())
 
 
-def _channels(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _channels(image: Pixels) -> tuple[Pixels, Pixels, Pixels]:
     """The three channels, each ``(..., 1, H, W)``."""
     if image.ndim < 3 or image.shape[-3] != 3:
         raise ValueError(f"expected (..., 3, H, W), three colour channels, not {tuple(image.shape)}")
-    red, green, blue = image.split(1, dim=-3)
-    return red, green, blue
+    return image[..., 0:1, :, :], image[..., 1:2, :, :], image[..., 2:3, :, :]

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-Fuse = Callable[[Tensor, Tensor], Tensor]
+from cmmdl.arrays import Pixels, alike, namespace
+
+Fuse = Callable[[Pixels, Pixels], Pixels]
 
 
-def fuse_tiled(fuse: Fuse, ir: Tensor, vis: Tensor, *, tile: int, overlap: int) -> Tensor:
+def fuse_tiled(fuse: Fuse, ir: Pixels, vis: Pixels, *, tile: int, overlap: int) -> Pixels:
     """Fuses tile by tile and blends the results.
 
     Args:
@@ -34,12 +36,12 @@ def fuse_tiled(fuse: Fuse, ir: Tensor, vis: Tensor, *, tile: int, overlap: int) 
     if tile < 1 or not 0 <= overlap < tile:
         raise ValueError(f"a tile of {tile} pixels with an overlap of {overlap}: 0 <= overlap < tile is needed")
     height, width = vis.shape[-2:]
-    fused = torch.zeros_like(vis)
+    fused = namespace(vis).zeros_like(vis)
     for rows, row_weights in _spans(height, tile, overlap):
         for columns, column_weights in _spans(width, tile, overlap):
             piece = fuse(ir[..., rows, columns], vis[..., rows, columns])
-            weights = row_weights[:, None] * column_weights
-            fused[..., rows, columns] += piece * weights.to(piece)
+            weights = (row_weights[:, None] * column_weights).astype(np.float32)
+            fused[..., rows, columns] += piece * alike(weights, piece)
     return fused
 
 
@@ -56,14 +58,14 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
     return [round(k * (length - tile) / (count - 1)) for k in range(count)]
 
 
-def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[slice, Tensor]]:
+def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """The tiles along one side, each with weights that sum to 1 over all tiles at every pixel.
 
     The weights are raised cosines over the tile, normalised where tiles overlap.
     """
     size = min(length, tile)
-    bump = torch.sin(torch.pi * (torch.arange(size, dtype=torch.float64) + 0.5) / size) ** 2
-    total = torch.zeros(length, dtype=torch.float64)
+    bump = np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2
+    total = np.zeros(length)
     spans = [slice(start, start + size) for start in _starts(length, tile, overlap)]
     for span in spans:
         total[span] += bump

@@ -10,7 +10,13 @@ from pathlib import Path
 import click
 
 PACKAGES = ("cmmdl", "torch", "numpy", "scipy", "pillow", "opencv-python-headless", "safetensors")
-EXTRAS = {"train": ("accelerate", "pydantic", "tensorboard"), "plot": ("matplotlib",)}
+EXTRAS = {
+    "onnx": ("onnxruntime",),
+    "openvino": ("openvino",),
+    "export": ("onnx", "onnxscript", "onnxruntime"),
+    "train": ("accelerate", "pydantic", "tensorboard"),
+    "plot": ("matplotlib",),
+}
 INSTRUCTIONS = {
     "AVX2": "avx2",
     "AVX512": "avx512f",
@@ -33,7 +39,7 @@ def command() -> None:
     Example:
       cmmdl doctor
     """  # noqa: D301
-    rows = [*_versions(), *_extras(), *_processor(), *_gpus(), *_memory()]
+    rows = [*_versions(), *_extras(), *_processor(), *_gpus(), *_memory(), *_runtimes()]
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         click.echo(f"{name.ljust(width)}  {text}")
@@ -84,15 +90,26 @@ def _gpus() -> Iterator[tuple[str, str]]:
 
 
 def _memory() -> Iterator[tuple[str, str]]:
-    import torch
+    from cmmdl.fuser import SHARE
+    from cmmdl.memory import BYTES_PER_PIXEL, available_bytes
 
-    from cmmdl.fuser import BYTES_PER_PIXEL, SHARE
-    from cmmdl.memory import available_bytes
-
-    free = available_bytes(torch.device("cpu"))
+    free = available_bytes("cpu")
     if free is not None:
         megapixels = SHARE * free / BYTES_PER_PIXEL / 1e6
         yield "memory free", f"{free / 2**30:.1f} GiB, pictures above {megapixels:.1f} megapixels are tiled on the CPU"
+
+
+def _runtimes() -> Iterator[tuple[str, str]]:
+    """What ``--backend auto`` would run each model on."""
+    from cmmdl.cards import available_models
+    from cmmdl.runtime import BACKENDS, choose_backend, installed
+
+    yield "runtimes", ", ".join(name for name in BACKENDS[1:] if installed(name)) or "none"
+    chosen: dict[str, list[str]] = {}
+    for card in available_models():
+        chosen.setdefault(choose_backend(card.name), []).append(card.name)
+    for backend, names in chosen.items():
+        yield f"auto: {backend}", ", ".join(names)
 
 
 def _version(package: str) -> str:

@@ -36,15 +36,22 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
 )
 @click.option("--ir-suffix", default="", metavar="TEXT", help="Strip from infrared stems before pairing, e.g. _ir.")
 @click.option("--vis-suffix", default="", metavar="TEXT", help="Strip from visible stems before pairing.")
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    help="auto is the fastest of those installed.",
+    type=click.Choice(["auto", "torch", "onnxruntime", "openvino"]),
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option(
     "--precision",
     default="auto",
     show_default=True,
-    help="auto is float32.",
+    help="auto is float32, or that of an exported file.",
     type=click.Choice(["auto", "float32", "bfloat16", "float64"]),
 )
-@click.option("--threads", type=click.IntRange(1), help="CPU threads [default: as torch chooses].")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads  [default: OMP_NUM_THREADS, else all cores]")
 @click.option("--tile", type=click.IntRange(1), metavar="N", help="Fuse larger pictures in tiles of N pixels.")
 @click.option("--stretch", is_flag=True, help="Stretch each result to the full range, as papers' tables do.")
 @click.option("--depth", type=click.Choice(["uint8", "uint16", "float32"]), help="[default: the visible picture's]")
@@ -77,6 +84,7 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
       cmmdl fuse pairs pairs -o results --ir-suffix _ir --vis-suffix _vis --skip-existing
       cmmdl fuse thermal.tif photo.jpg -o fused.png --ir-range 20 40 --resize-ir
       cmmdl fuse mri.png pet.png -o fused.png --device cuda
+      cmmdl fuse ir.png vis.png -o fused.png --model model.onnx
       cmmdl fuse ir.tif vis.tif -o fused.tif --tile 512 --max-pixels 400000000
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
@@ -120,7 +128,10 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     (outcome,) = fuse_pairs(fuser, [Pair(out.stem, ir, vis, out)], **_call_options(options))
     if outcome.error:
         raise UserError(outcome.error)
-    _say(options, f"{out}: fused in {time.perf_counter() - start:.2f} s on {_device(fuser)}, model {options['model']}")
+    _say(
+        options,
+        f"{out}: fused in {time.perf_counter() - start:.2f} s on {_where(fuser, options)}",
+    )
     return 0
 
 
@@ -156,21 +167,20 @@ def _fuse_all(pairs: list[Pair], out: Path, options: dict[str, Any]) -> list[str
     failed = [f"{outcome.pair.stem}: {outcome.error}" for outcome in bar if outcome.error]
     seconds, done = time.perf_counter() - start, len(pairs) - len(failed)
     rate = f"{done / seconds:.2f} pictures a second"
-    _say(options, f"{out}: {done} fused in {seconds:.1f} s ({rate}) on {_device(fuser)}, model {options['model']}")
+    _say(
+        options,
+        f"{out}: {done} fused in {seconds:.1f} s ({rate}) on {_where(fuser, options)}",
+    )
     return failed
 
 
 def _fuser(options: dict[str, Any]) -> Fuser:
     """The fuser as asked."""
-    import torch
-
-    if options["threads"]:
-        torch.set_num_threads(options["threads"])
     from cmmdl.fuser import Fuser
     from cmmdl.images import quiet_decoders
 
     quiet_decoders()
-    names = ("model", "device", "precision", "tile", "stretch", "max_pixels")
+    names = ("model", "backend", "device", "precision", "threads", "tile", "stretch", "max_pixels")
     return Fuser(**{name: options[name] for name in names}, note=_Notes(options["quiet"]))
 
 
@@ -193,10 +203,8 @@ class _Notes:
             tqdm.write(f"note: {text}", file=sys.stderr)
 
 
-def _device(fuser: Fuser) -> str:
-    from cmmdl.device import describe_device
-
-    return describe_device(fuser.device)
+def _where(fuser: Fuser, options: dict[str, Any]) -> str:
+    return f"{fuser.backend.describe()}, model {options['model']}"
 
 
 def _say(options: dict[str, Any], text: str) -> None:

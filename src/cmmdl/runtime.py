@@ -1,0 +1,158 @@
+"""Which runtime runs which model: what is asked for, or what is fastest of what is there."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmmdl.backends import Backend
+from cmmdl.cards import PRETRAINED, find_card
+from cmmdl.device import has_nvidia_driver
+from cmmdl.errors import UserError
+from cmmdl.images import Note
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+BACKENDS = ("auto", "torch", "onnxruntime", "openvino")
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float64")
+
+EXPORTED = (".onnx", ".xml")
+
+FASTEST_FIRST = ("openvino", "onnxruntime")
+"""The order in which ``auto`` takes the runtimes for a network that ships as an ONNX file; docs/runtimes.md has the
+measured table behind it."""
+
+
+def open_backend(
+    model: str | Path | nn.Module,
+    backend: str = "auto",
+    *,
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    note: Note,
+) -> Backend:
+    """A model on a runtime.
+
+    Args:
+        model: A name of `available_models`, a ``.safetensors``, ``.onnx`` or ``.xml`` file, or a torch module.
+        backend: ``"torch"``, ``"onnxruntime"``, ``"openvino"``, or ``"auto"``, see `choose_backend`.
+        device: ``"auto"``, or any torch device; the other runtimes run on the CPU.
+        precision: ``"auto"``, ``"float32"``, ``"float64"`` (torch), ``"bfloat16"`` (torch, OpenVINO).
+        threads: CPU threads; ``None`` is as many as the runtime finds right.
+        note: Called with a line about a network that is exported first.
+
+    Raises:
+        UserError: If the model, runtime, device or precision is unknown, not there, or they do not go together.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision!r} is unknown; there are {', '.join(PRECISIONS)}")
+    if backend not in BACKENDS:
+        raise UserError(f"backend {backend!r} is unknown; there are {', '.join(BACKENDS)}")
+    if threads is not None and threads < 1:
+        raise UserError(f"{threads} threads are none; give 1 or more, or leave it out")
+    if backend == "auto":
+        backend = choose_backend(model, device=device, precision=precision)
+    if backend == "torch":
+        return _torch(model, device, precision, threads)
+    _check_cpu(backend, device, precision)
+    path = exported_file(model, backend, note)
+    if backend == "onnxruntime":
+        from cmmdl.backends.onnxruntime import OnnxBackend
+
+        return OnnxBackend(path, threads=threads)
+    from cmmdl.backends.openvino import OpenVinoBackend
+
+    return OpenVinoBackend(path, threads=threads, bfloat16=precision == "bfloat16")
+
+
+def choose_backend(
+    model: str | Path | nn.Module, *, device: str | torch.device = "auto", precision: str = "auto"
+) -> str:
+    """What ``backend="auto"`` stands for.
+
+    - ``.xml`` files need OpenVINO; ``.onnx`` files run on ONNX Runtime, or on OpenVINO where only that is installed.
+    - A model that ships as an ONNX file (``cmmdl-rt``) runs on OpenVINO, else on ONNX Runtime, if one is installed, no
+      GPU or other device than the CPU is asked for or there, and no precision that only torch has.
+    - Everything else runs on torch.
+    """
+    if isinstance(model, str | Path) and Path(model).suffix == ".xml":
+        return "openvino"
+    if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
+        return "openvino" if precision == "bfloat16" or not installed("onnxruntime") else "onnxruntime"
+    wants_cpu = str(device) == "cpu" or (device == "auto" and not _has_gpu())
+    if shipped_file(model) and wants_cpu and precision in ("auto", "float32"):
+        return next((name for name in FASTEST_FIRST if installed(name)), "torch")
+    return "torch"
+
+
+def installed(backend: str) -> bool:
+    """Whether the package of a runtime is there; it is not imported."""
+    try:
+        return find_spec(backend) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def shipped_file(model: object) -> Path | None:
+    """The ONNX file in the box of a name, if it has one."""
+    card = find_card(str(model)) if isinstance(model, str | Path) else None
+    path = PRETRAINED / f"{card.name}.onnx" if card else None
+    return path if path and path.is_file() else None
+
+
+def exported_file(model: str | Path | Any, backend: str, note: Note) -> Path:
+    """The file that a runtime other than torch loads: the one given, the one in the box, or one made on first use.
+
+    Raises:
+        UserError: If the model is none that can be exported.
+    """
+    if not isinstance(model, str | Path):
+        raise UserError(f"a torch module does not run on {backend}; export it with cmmdl.export and give the file")
+    path = Path(model)
+    if path.suffix == ".onnx" or (path.suffix == ".xml" and backend == "openvino"):
+        if not path.is_file():
+            raise UserError(f"{path}: there is no such file; check the path")
+        return path
+    if path.suffix == ".xml":
+        raise UserError(f"{path}: a file of OpenVINO; use --backend openvino, or export with --format onnx")
+    from cmmdl.export.cache import cached_export
+
+    return shipped_file(model) or cached_export(model, note)
+
+
+def _torch(model: str | Path | nn.Module, device: str | torch.device, precision: str, threads: int | None) -> Backend:
+    """A module, name or weights file on torch."""
+    if isinstance(model, str | Path) and Path(model).suffix in EXPORTED:
+        raise UserError(f"{model}: torch cannot run an exported file; use --backend onnxruntime or openvino")
+    import copy
+
+    from torch import nn
+
+    from cmmdl.backends.pytorch import TorchBackend
+    from cmmdl.weights import load_model
+
+    module = copy.deepcopy(model) if isinstance(model, nn.Module) else load_model(model)
+    precision = "float32" if precision == "auto" else precision
+    return TorchBackend(module, device=device, precision=precision, threads=threads)
+
+
+def _check_cpu(backend: str, device: str | torch.device, precision: str) -> None:
+    """Refuses what only torch can do."""
+    if str(device) not in ("auto", "cpu"):
+        raise UserError(f"{backend} runs on the CPU, not on {device}; use --backend torch, or --device cpu")
+    if precision == "float64" or (precision == "bfloat16" and backend == "onnxruntime"):
+        raise UserError(f"{backend} has no precision {precision}; use --backend torch, or leave --precision out")
+
+
+def _has_gpu() -> bool:
+    """Whether torch finds a GPU; asked only if the system may have one, since torch takes a second to import."""
+    if not has_nvidia_driver() or not installed("torch"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
