@@ -1,0 +1,263 @@
+"""Checks of folders of pairs: damaged, unpaired, of different sizes, blank, and in more than one set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from cmmdl.datasets.catalogue import DataSet
+from cmmdl.datasets.fingerprint import BITS, Fingerprint, distances, fingerprint
+from cmmdl.datasets.report import Finding, Report, SetSummary
+from cmmdl.errors import UserError
+from cmmdl.images import list_images
+
+SIDES = (("ir", "vis"), ("ir", "vi"), ("mri", "ct"), ("mri", "pet"), ("mri", "spect"))
+"""Names of the two folders of a set of pairs."""
+
+SPLITS = ("train", "val", "test")
+"""Sets of these names must not share pictures."""
+
+ALIKE = 0.15
+"""Part of the bits by which both pictures of a pair may differ from those of its near duplicate.
+
+Neighbouring frames of MSRS and LLVIP differ by 0.06 to 0.13; of 350,000 couples of pairs from different data sets
+none came below 0.34, and two views of one street in TNO lie at 0.18.
+"""
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """Two folders of pictures that belong together by stem."""
+
+    name: str
+    first: Path
+    second: Path
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Names of the two folders."""
+        return self.first.name, self.second.name
+
+
+@dataclass
+class Read:
+    """A set that was read: the fingerprints of its sound pairs by stem, and what is wrong with the others."""
+
+    name: str
+    sides: tuple[str, str]
+    pairs: dict[str, tuple[Fingerprint, Fingerprint]] = field(default_factory=dict)
+    bad: dict[str, str] = field(default_factory=dict)
+    unequal: dict[str, str] = field(default_factory=dict)
+    unpaired: list[str] = field(default_factory=list)
+
+
+def find_sets(folder: Path) -> list[PairSet]:
+    """The sets of pairs in a folder: its own ``ir`` and ``vis``, or those of the folders in it.
+
+    Medical pictures lie in ``mri`` and ``ct``, ``pet`` or ``spect``.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
+    places = [folder, *sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))]
+    sets = [
+        PairSet("." if place == folder else place.name, place / first, place / second)
+        for place in places
+        for first, second in SIDES
+        if (place / first).is_dir() and (place / second).is_dir()
+    ]
+    if not sets:
+        raise UserError(
+            f"{folder} holds no pairs; it needs folders ir and vis (or mri and ct, pet, spect), or NAME/ir ..."
+        )
+    return sets
+
+
+def check_sets(
+    sets: Sequence[PairSet],
+    *,
+    against: Sequence[PairSet] = (),
+    data: DataSet | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+) -> Report:
+    """Reads every picture of some sets and says what is wrong with them.
+
+    Args:
+        sets: What is checked.
+        against: Others that must have no picture in common with them.
+        data: Compare numbers and sizes with what is published of this.
+        workers: Threads; by default one a core, eight at most.
+        progress: Show a bar on standard error.
+
+    Raises:
+        UserError: If a folder cannot be listed, or two of its files share a stem.
+    """
+    read = read_sets([*sets, *against], workers=workers, progress=progress)
+    return report_on(read[: len(sets)], read[len(sets) :], data)
+
+
+def read_sets(sets: Sequence[PairSet], *, workers: int | None, progress: bool) -> list[Read]:
+    """Reads all pictures of some sets. Arguments as in `check_sets`."""
+    files = [(one, list_images(one.first), list_images(one.second)) for one in sets]
+    jobs = [
+        (number, stem, first[stem], second[stem])
+        for number, (_, first, second) in enumerate(files)
+        for stem in sorted(first.keys() & second.keys())
+    ]
+    results = [Read(one.name, one.sides) for one in sets]
+    for result, (one, first, second) in zip(results, files, strict=True):
+        names = {one.first: first, one.second: second}
+        alone = first.keys() ^ second.keys()
+        result.unpaired = [
+            f"{folder.name}/{paths[stem].name}"
+            for folder, paths in names.items()
+            for stem in sorted(paths.keys() & alone)
+        ]
+    with ThreadPoolExecutor(workers) as pool:
+        outcomes = pool.map(lambda job: _read_pair(*job[2:]), jobs)
+        bar = tqdm(outcomes, total=len(jobs), unit=" pairs", disable=None if progress else True, leave=False)
+        for (number, stem, *_), outcome in zip(jobs, bar, strict=True):
+            _take(results[number], stem, outcome)
+    return results
+
+
+def _read_pair(first: Path, second: Path) -> tuple[Fingerprint, Fingerprint] | str:
+    """Both fingerprints, or what is wrong."""
+    try:
+        return fingerprint(first), fingerprint(second)
+    except UserError as error:
+        return str(error)
+
+
+def _take(read: Read, stem: str, outcome: tuple[Fingerprint, Fingerprint] | str) -> None:
+    if isinstance(outcome, str):
+        read.bad[stem] = outcome
+    elif outcome[0].size != outcome[1].size:
+        sizes = [f"{side} {one.size[0]}x{one.size[1]}" for side, one in zip(read.sides, outcome, strict=True)]
+        read.unequal[stem] = f"{stem}: {', '.join(sizes)}"
+    else:
+        read.pairs[stem] = outcome
+
+
+def report_on(sets: Sequence[Read], against: Sequence[Read] = (), data: DataSet | None = None) -> Report:
+    """All findings on sets that were read."""
+    report = Report(sets=[_summary(one) for one in sets])
+    for one in sets:
+        report.problems += _own_problems(one)
+        report.notes += _own_notes(one, data)
+    if data:
+        report.problems += _counts(sets, data)
+    pairs = [(one, two, {one.name, two.name} <= set(SPLITS)) for one, two in combinations(sets, 2)]
+    pairs += [(one, other, True) for one in sets for other in against]
+    for one, two, apart in pairs:
+        (report.problems if apart else report.notes).extend(_equal(one, two, two in against))
+        report.notes += _alike(one, two, two in against)
+    return report
+
+
+def _summary(read: Read) -> SetSummary:
+    sizes: dict[str, int] = {}
+    for first, _ in read.pairs.values():
+        text = f"{first.size[0]}x{first.size[1]}"
+        sizes[text] = sizes.get(text, 0) + 1
+    return SetSummary(read.name, read.sides, len(read.pairs), sizes)
+
+
+def _own_problems(read: Read) -> Iterator[Finding]:
+    if read.bad:
+        yield Finding("damaged", read.name, f"{len(read.bad)} pairs cannot be read", tuple(read.bad.values()))
+    if read.unequal:
+        text = f"{len(read.unequal)} pairs differ in size; register them first"
+        yield Finding("sizes", read.name, text, tuple(read.unequal.values()))
+    if read.unpaired:
+        yield Finding("unpaired", read.name, f"{len(read.unpaired)} pictures have no partner", tuple(read.unpaired))
+
+
+def _own_notes(read: Read, data: DataSet | None) -> Iterator[Finding]:
+    blank = [stem for stem, pair in read.pairs.items() if any(one.blank for one in pair)]
+    if blank:
+        yield Finding("blank", read.name, f"{len(blank)} pairs have a picture of one value", tuple(blank))
+    twins = [group for group in _by_pixels(read).values() if len({stem for stem, _ in group}) > 1]
+    if twins:
+        items = tuple(" = ".join(f"{side}/{stem}" for stem, side in group) for group in twins)
+        yield Finding("duplicate", read.name, f"{len(twins)} pictures are there more than once", items)
+    if data and data.size:
+        other = [stem for stem, (first, _) in read.pairs.items() if first.size != data.size]
+        if other:
+            text = f"{len(other)} pairs are not {data.size[0]}x{data.size[1]} as published"
+            yield Finding("published size", read.name, text, tuple(other))
+
+
+def _counts(sets: Sequence[Read], data: DataSet) -> Iterator[Finding]:
+    """Numbers of pairs against the published ones; a split of one's own has to add up."""
+    found = {one.name: len(one.pairs) for one in sets}
+    published = dict(data.counts)
+    if "all" in published and "all" not in found:
+        found = {"all": sum(found.values())}
+    for split, count in published.items():
+        if found.get(split, 0) != count:
+            text = f"{found.get(split, 0)} sound pairs, {count} are published"
+            yield Finding("count", split, f"{text}; get the whole set from {data.source}")
+
+
+def _by_pixels(read: Read) -> dict[str, list[tuple[str, str]]]:
+    """Pixel hash -> stems and sides; blank pictures are all alike and left out."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for stem, pair in read.pairs.items():
+        for side, one in zip(read.sides, pair, strict=True):
+            if not one.blank:
+                found.setdefault(one.pixels, []).append((stem, side))
+    return found
+
+
+def _equal(one: Read, two: Read, other: bool) -> Iterator[Finding]:
+    """Pictures that both sets have, to the pixel."""
+    first, second = _by_pixels(one), _by_pixels(two)
+    items = tuple(
+        f"{one.name}/{side}/{stem} = {two.name}/{there}/{twin}"
+        for pixels, places in first.items()
+        if pixels in second
+        for (stem, side), (twin, there) in [(places[0], second[pixels][0])]
+    )
+    if items:
+        yield Finding("duplicate", _both(one, two, other), f"{len(items)} pictures are in both", items)
+
+
+def _alike(one: Read, two: Read, other: bool) -> Iterator[Finding]:
+    """Pairs of which both pictures look like those of a pair in the other set, without being equal."""
+    if [side[:2] for side in one.sides] != [side[:2] for side in two.sides] or not one.pairs or not two.pairs:
+        return
+    stems, twins = list(one.pairs), list(two.pairs)
+    worst = _worst_distances(one, two)
+    items = []
+    for row, stem in enumerate(stems):
+        column = int(worst[row].argmin())
+        twin = twins[column]
+        same = any(a.pixels == b.pixels for a, b in zip(one.pairs[stem], two.pairs[twin], strict=True))
+        if worst[row, column] <= ALIKE * BITS and not same:
+            items.append(f"{one.name}/{stem} ~ {two.name}/{twin} ({worst[row, column]:.0f} of {BITS} bits)")
+    if items:
+        text = f"{len(items)} pairs look alike, such as frames of one film or other versions of one picture"
+        yield Finding("near duplicate", _both(one, two, other), text, tuple(items))
+
+
+def _worst_distances(one: Read, two: Read) -> np.ndarray:
+    """``(N, M)``: the larger of the distances of both sides."""
+    sides = []
+    for side in (0, 1):
+        first, second = (np.stack([pair[side].signs for pair in read.pairs.values()]) for read in (one, two))
+        sides.append(distances(first, second))
+    return np.maximum(*sides)
+
+
+def _both(one: Read, two: Read, other: bool) -> str:
+    return f"{one.name} and {two.name}{' (against)' if other else ''}"
