@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -15,7 +16,7 @@ from cmmdl.atomic import write_bytes
 from cmmdl.cards import PRETRAINED, available_models, find_card
 from cmmdl.errors import UserError
 from cmmdl.models.baselines import BASELINES
-from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
+from cmmdl.models.networks import architecture_of, build
 
 
 def load_model(name_or_path: str | Path) -> nn.Module:
@@ -51,11 +52,13 @@ def save_model(model: nn.Module, path: str | Path, metadata: dict[str, str] | No
         The file's SHA-256.
 
     Raises:
-        UserError: If the model is not a `CMMDL`, or the file cannot be written.
+        UserError: If the model is none of ``cmmdl.models.networks``, or the file cannot be written.
     """
-    if not isinstance(model, CMMDL):
-        raise UserError(f"{path}: only the CMMDL network has weights to save, not {type(model).__name__}")
-    header = {"architecture": "cmmdl", "config": json.dumps(asdict(model.config)), **(metadata or {})}
+    architecture = architecture_of(model)
+    if architecture is None:
+        raise UserError(f"{path}: only the CMMDL networks have weights to save, not {type(model).__name__}")
+    config: Any = model.config
+    header = {"architecture": architecture, "config": json.dumps(asdict(config)), **(metadata or {})}
     data = save({key: value.contiguous() for key, value in model.state_dict().items()}, header)
     data = _with_sorted_metadata(data)
     write_bytes(Path(path), data)
@@ -107,16 +110,16 @@ def _metadata(data: bytes, path: Path) -> dict[str, str]:
         raise UserError(f"{path}: not a safetensors file; use one that cmmdl train or cmmdl convert wrote") from error
 
 
-def _read_model(path: Path, sha256: str = "") -> CMMDL:
+def _read_model(path: Path, sha256: str = "") -> nn.Module:
     data = _read_bytes(path)
     if sha256 and hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(f"{path}: does not have the hash of its card; install cmmdl again")
     metadata = _metadata(data, path)
     try:
         state: dict[str, Tensor] = load(data)
-        model = CMMDL(CMMDLConfig(**json.loads(metadata["config"])))
+        model = build(metadata.get("architecture", "cmmdl"), json.loads(metadata["config"]))
         model.load_state_dict(state)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: holds no weights of the CMMDL network ({reason})") from error
+        raise UserError(f"{path}: holds no weights of a CMMDL network ({reason})") from error
     return model.eval()

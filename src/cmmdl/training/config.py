@@ -7,10 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
 
 from cmmdl.losses import SPREAD, TERMS
 from cmmdl.models.cmmdl import CMMDLConfig
+from cmmdl.models.networks import NETWORKS
+from cmmdl.models.rt import CMMDLRTConfig
 
 AtLeast0 = Annotated[int, Field(ge=0)]
 AtLeast1 = Annotated[int, Field(ge=1)]
@@ -209,23 +211,44 @@ class RunConfig(Section):
         return min(self.steps, self.stop_after or self.steps)
 
 
-_HINTS = get_type_hints(CMMDLConfig)
+def _settings_of(config: type, name: str) -> dict[str, Any]:
+    """The fields of a network's configuration, and the name of its architecture."""
+    hints = get_type_hints(config)
+    return {"architecture": (Literal[name], name), **{f.name: (hints[f.name], f.default) for f in fields(config)}}
+
+
 if TYPE_CHECKING:
 
     class ModelConfig(Section):
-        """The fields of ``cmmdl.models.cmmdl.CMMDLConfig``."""
+        """``architecture`` and the fields of ``cmmdl.models.cmmdl.CMMDLConfig``."""
+
+        architecture: Literal["cmmdl"] = "cmmdl"
+
+    class RTModelConfig(Section):
+        """``architecture`` and the fields of ``cmmdl.models.rt.CMMDLRTConfig``."""
+
+        architecture: Literal["cmmdl-rt"] = "cmmdl-rt"
 
 else:
-    ModelConfig = create_model(
-        "ModelConfig", __base__=Section, **{f.name: (_HINTS[f.name], f.default) for f in fields(CMMDLConfig)}
-    )
+    ModelConfig = create_model("ModelConfig", __base__=Section, **_settings_of(CMMDLConfig, "cmmdl"))
+    RTModelConfig = create_model("RTModelConfig", __base__=Section, **_settings_of(CMMDLRTConfig, "cmmdl-rt"))
+
+
+def _architecture(model: Any) -> Any:
+    """Which of the two a ``model`` table is; without saying so it is the full network."""
+    return model.get("architecture", "cmmdl") if isinstance(model, dict) else getattr(model, "architecture", model)
+
+
+AnyModelConfig = Annotated[
+    Annotated[ModelConfig, Tag("cmmdl")] | Annotated[RTModelConfig, Tag("cmmdl-rt")], Discriminator(_architecture)
+]
 
 
 class TrainConfig(Section):
     """Everything that ``cmmdl train`` can be told; one attribute a table of the TOML file."""
 
     data: DataConfig = DataConfig()
-    model: ModelConfig = ModelConfig()
+    model: AnyModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     val: ValidationConfig = ValidationConfig()
@@ -233,7 +256,8 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _network_is_possible(self) -> TrainConfig:
-        CMMDLConfig(**self.model.model_dump())
+        settings = self.model.model_dump()
+        NETWORKS[settings.pop("architecture")][1](**settings)
         return self
 
     @model_validator(mode="after")

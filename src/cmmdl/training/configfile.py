@@ -5,11 +5,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from cmmdl.errors import UserError
+from cmmdl.models.networks import NETWORKS
 from cmmdl.training.config import TrainConfig, did_you_mean
 
 
@@ -80,7 +81,7 @@ def assign(table: dict[str, Any], override: str) -> None:
 def explain(error: ValidationError) -> str:
     """The first problem of a failed validation in one line."""
     problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
+    key = ".".join(str(part) for part in problem["loc"] if part not in NETWORKS)
     if problem["type"] == "extra_forbidden":
         return f"no setting {key!r}{did_you_mean(key, tuple(setting_names(TrainConfig)))}"
     what = problem["msg"].removeprefix("Value error, ")
@@ -91,7 +92,14 @@ def setting_names(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Every dotted key below a section, tables included."""
     for name, info in section.model_fields.items():
         yield prefix + name
-        for kind in (info.annotation, *get_args(info.annotation)):
+        listed = get_origin(info.annotation) is tuple
+        for kind in _kinds(info.annotation):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
-                nested = f"{prefix}{name}." + ("0." if kind is not info.annotation else "")
-                yield from setting_names(kind, nested)
+                yield from setting_names(kind, f"{prefix}{name}." + ("0." if listed else ""))
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """A type and all that it is put together of."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)

@@ -12,9 +12,10 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
 from cmmdl.errors import UserError
-from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
+from cmmdl.models.fdlb import FDLB
 from cmmdl.models.hdffb import ChannelAttention, DenseUnit
-from cmmdl.training.config import ModelConfig, TrainConfig
+from cmmdl.models.networks import architecture_of, build
+from cmmdl.training.config import TrainConfig
 from cmmdl.weights import load_model
 
 
@@ -74,22 +75,27 @@ def build_network(config: TrainConfig, saved: dict[str, Any] | None) -> tuple[Tr
         config = with_model(config, saved["config"]["model"])
     elif config.run.init:
         network = load_model(config.run.init)
-        if not isinstance(network, CMMDL):
-            raise UserError(f"run.init = {config.run.init!r}: only weights of the CMMDL network can be trained on")
-        return with_model(config, vars(network.config)), without_idle_biases(network)
+        architecture = architecture_of(network)
+        if architecture is None:
+            raise UserError(f"run.init = {config.run.init!r}: only weights of a CMMDL network can be trained on")
+        settings: Any = network.config
+        return with_model(config, {"architecture": architecture, **vars(settings)}), without_idle_biases(network)
     torch.manual_seed(config.run.seed)
-    return config, without_idle_biases(CMMDL(CMMDLConfig(**config.model.model_dump())))
+    table = config.model.model_dump()
+    return config, without_idle_biases(build(table.pop("architecture"), table))
 
 
-def without_idle_biases(network: CMMDL) -> CMMDL:
+def without_idle_biases(network: nn.Module) -> nn.Module:
     """Train everything but the biases that a batch norm takes out again.
 
     Their gradient is rounding noise, which Adam would turn into full steps in random directions.
     """
     network.requires_grad_(True)
-    idle = [network.fdlb.post_vis.bias, network.fdlb.post_ir.bias] if network.fdlb is not None else []
+    idle = []
     for module in network.modules():
-        if isinstance(module, DenseUnit):
+        if isinstance(module, FDLB):
+            idle += [module.post_vis.bias, module.post_ir.bias]
+        elif isinstance(module, DenseUnit):
             idle.append(module.norm1.bias)
         elif isinstance(module, ChannelAttention):
             idle += [module.squeeze.bias, module.excite.bias]
@@ -101,4 +107,4 @@ def without_idle_biases(network: CMMDL) -> CMMDL:
 
 def with_model(config: TrainConfig, table: dict[str, Any]) -> TrainConfig:
     """A copy of the configuration with another ``model`` table."""
-    return config.model_copy(update={"model": ModelConfig(**table)})
+    return config.model_validate({**config.model_dump(), "model": table})
