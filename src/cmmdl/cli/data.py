@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,7 +145,7 @@ def check_command(
 
     quiet_decoders()
     sets = find_sets(folder)
-    others = [one for other in against for one in find_sets(other)]
+    others = [replace(one, name=str(one.first.parent)) for other in against for one in find_sets(other)]
     data = _published(folder, name)
     show = not (quiet or as_json)
     report = check_sets(sets, against=others, data=data, workers=workers, progress=show)
@@ -198,12 +198,14 @@ def _size(data: DataSet) -> str:
 
 
 def _say_plan(plan: Plan, out: Path) -> None:
+    from cmmdl.datasets.report import counted
+
     click.echo(f"{plan.source}: {plan.data.title}")
     if plan.sha256:
         click.echo(f"SHA-256 {plan.sha256}")
     for split in plan.splits:
-        alone = f", {len(split.unpaired)} pictures without partner" if split.unpaired else ""
-        click.echo(f"{out / split.name}: {len(split.pairs)} pairs{alone}")
+        alone = f", {counted(len(split.unpaired), 'picture')} without partner" if split.unpaired else ""
+        click.echo(f"{out / split.name}: {counted(len(split.pairs), 'pair')}{alone}")
 
 
 def _plan_as_data(plan: Plan, out: Path) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from cmmdl.errors import UserError
 if TYPE_CHECKING:
     from cmmdl.evaluate.pairs import Exclusion, Scene
     from cmmdl.evaluate.sheets import Style
+    from cmmdl.images import Array
 
 INCOMPLETE = 3
 """Exit status when the sheet was written, but without some pairs."""
@@ -94,7 +96,7 @@ def _run(ir: Path, vis: Path, out: Path, style: Style, options: dict[str, Any]) 
         title = _title(ir, len(rows), options)
     write_image(out, lay_out(rows, ["infrared", "visible", *columns], title))
     if not options["quiet"]:
-        click.echo(f"{out}: {len(rows)} pairs, {len(columns)} methods")
+        click.echo(f"{out}: pairs {len(rows)}, columns infrared, visible{''.join(f', {name}' for name in columns)}")
     if failed:
         click.echo("\n  ".join([f"{len(failed)} left out:", *failed]), err=True)
     return INCOMPLETE if failed else 0
@@ -141,11 +143,20 @@ def _scenes(
     return choose(scenes, stems=stems, count=options["count"]), concerns(excluded, stems)
 
 
-def _fuser(model: str, options: dict[str, Any]) -> Any:
+def _fuser(model: str, options: dict[str, Any]) -> Callable[[Path, Path], Array]:
     """What fuses two files by a model; a wrong name is told now, not after an hour."""
+    import numpy as np
+
     from cmmdl.fuser import Fuser
 
-    return Fuser(model, device=options["device"], stretch=options["stretch"], note=lambda _: None)
+    fuser = Fuser(model, device=options["device"], stretch=options["stretch"], note=lambda _: None)
+
+    def fuse(ir: Path, vis: Path) -> Array:
+        fused = fuser(ir, vis)
+        assert isinstance(fused, np.ndarray)
+        return fused
+
+    return fuse
 
 
 def _title(ir: Path, pairs: int, options: dict[str, Any]) -> str:

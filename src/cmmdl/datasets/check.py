@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from cmmdl.datasets.catalogue import DataSet
 from cmmdl.datasets.fingerprint import BITS, Fingerprint, distances, fingerprint
-from cmmdl.datasets.report import Finding, Report, SetSummary
+from cmmdl.datasets.report import Finding, Report, SetSummary, counted
 from cmmdl.errors import UserError
 from cmmdl.images import list_images
 
@@ -29,6 +30,9 @@ ALIKE = 0.15
 Neighbouring frames of MSRS and LLVIP differ by 0.06 to 0.13; of 350,000 couples of pairs from different data sets
 none came below 0.34, and two views of one street in TNO lie at 0.18.
 """
+
+_ROWS = 1024
+"""Pairs that are compared with all others at once."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def find_sets(folder: Path) -> list[PairSet]:
         raise UserError(f"{folder} is no folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
     places = [folder, *sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))]
     sets = [
-        PairSet("." if place == folder else place.name, place / first, place / second)
+        PairSet(place.resolve().name, place / first, place / second)
         for place in places
         for first, second in SIDES
         if (place / first).is_dir() and (place / second).is_dir()
@@ -122,11 +126,14 @@ def read_sets(sets: Sequence[PairSet], *, workers: int | None, progress: bool) -
             for folder, paths in names.items()
             for stem in sorted(paths.keys() & alone)
         ]
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
+    try:
         outcomes = pool.map(lambda job: _read_pair(*job[2:]), jobs)
         bar = tqdm(outcomes, total=len(jobs), unit=" pairs", disable=None if progress else True, leave=False)
         for (number, stem, *_), outcome in zip(jobs, bar, strict=True):
             _take(results[number], stem, outcome)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return results
 
 
@@ -156,11 +163,11 @@ def report_on(sets: Sequence[Read], against: Sequence[Read] = (), data: DataSet 
         report.notes += _own_notes(one, data)
     if data:
         report.problems += _counts(sets, data)
-    pairs = [(one, two, {one.name, two.name} <= set(SPLITS)) for one, two in combinations(sets, 2)]
-    pairs += [(one, other, True) for one in sets for other in against]
-    for one, two, apart in pairs:
-        (report.problems if apart else report.notes).extend(_equal(one, two, two in against))
-        report.notes += _alike(one, two, two in against)
+    couples = [(one, two, {one.name, two.name} <= set(SPLITS)) for one, two in combinations(sets, 2)]
+    couples += [(one, other, True) for one in sets for other in against]
+    for one, two, apart in couples:
+        (report.problems if apart else report.notes).extend(_equal(one, two))
+        report.notes += _alike(one, two)
     return report
 
 
@@ -174,26 +181,30 @@ def _summary(read: Read) -> SetSummary:
 
 def _own_problems(read: Read) -> Iterator[Finding]:
     if read.bad:
-        yield Finding("damaged", read.name, f"{len(read.bad)} pairs cannot be read", tuple(read.bad.values()))
+        yield Finding(
+            "damaged", read.name, f"{counted(len(read.bad), 'pair')} cannot be read", tuple(read.bad.values())
+        )
     if read.unequal:
-        text = f"{len(read.unequal)} pairs differ in size; register them first"
+        text = f"{counted(len(read.unequal), 'pair')} of two sizes; register them first"
         yield Finding("sizes", read.name, text, tuple(read.unequal.values()))
     if read.unpaired:
-        yield Finding("unpaired", read.name, f"{len(read.unpaired)} pictures have no partner", tuple(read.unpaired))
+        yield Finding(
+            "unpaired", read.name, f"{counted(len(read.unpaired), 'picture')} without partner", tuple(read.unpaired)
+        )
 
 
 def _own_notes(read: Read, data: DataSet | None) -> Iterator[Finding]:
     blank = [stem for stem, pair in read.pairs.items() if any(one.blank for one in pair)]
     if blank:
-        yield Finding("blank", read.name, f"{len(blank)} pairs have a picture of one value", tuple(blank))
+        yield Finding("blank", read.name, f"{counted(len(blank), 'pair')} with a picture of one value", tuple(blank))
     twins = [group for group in _by_pixels(read).values() if len({stem for stem, _ in group}) > 1]
     if twins:
         items = tuple(" = ".join(f"{side}/{stem}" for stem, side in group) for group in twins)
-        yield Finding("duplicate", read.name, f"{len(twins)} pictures are there more than once", items)
+        yield Finding("duplicate", read.name, f"{counted(len(twins), 'picture')} more than once", items)
     if data and data.size:
         other = [stem for stem, (first, _) in read.pairs.items() if first.size != data.size]
         if other:
-            text = f"{len(other)} pairs are not {data.size[0]}x{data.size[1]} as published"
+            text = f"{counted(len(other), 'pair')} not {data.size[0]}x{data.size[1]} as published"
             yield Finding("published size", read.name, text, tuple(other))
 
 
@@ -205,7 +216,7 @@ def _counts(sets: Sequence[Read], data: DataSet) -> Iterator[Finding]:
         found = {"all": sum(found.values())}
     for split, count in published.items():
         if found.get(split, 0) != count:
-            text = f"{found.get(split, 0)} sound pairs, {count} are published"
+            text = f"{counted(found.get(split, 0), 'sound pair')}, {count} are published"
             yield Finding("count", split, f"{text}; get the whole set from {data.source}")
 
 
@@ -219,45 +230,43 @@ def _by_pixels(read: Read) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def _equal(one: Read, two: Read, other: bool) -> Iterator[Finding]:
+def _equal(one: Read, two: Read) -> Iterator[Finding]:
     """Pictures that both sets have, to the pixel."""
     first, second = _by_pixels(one), _by_pixels(two)
-    items = tuple(
-        f"{one.name}/{side}/{stem} = {two.name}/{there}/{twin}"
-        for pixels, places in first.items()
-        if pixels in second
-        for (stem, side), (twin, there) in [(places[0], second[pixels][0])]
-    )
+    items = []
+    for pixels in first.keys() & second.keys():
+        (stem, side), (twin, there) = first[pixels][0], second[pixels][0]
+        items.append(f"{one.name}/{side}/{stem} = {two.name}/{there}/{twin}")
     if items:
-        yield Finding("duplicate", _both(one, two, other), f"{len(items)} pictures are in both", items)
+        text = f"{counted(len(items), 'picture')} in both"
+        yield Finding("duplicate", f"{one.name} and {two.name}", text, tuple(sorted(items)))
 
 
-def _alike(one: Read, two: Read, other: bool) -> Iterator[Finding]:
+def _alike(one: Read, two: Read) -> Iterator[Finding]:
     """Pairs of which both pictures look like those of a pair in the other set, without being equal."""
     if [side[:2] for side in one.sides] != [side[:2] for side in two.sides] or not one.pairs or not two.pairs:
         return
     stems, twins = list(one.pairs), list(two.pairs)
-    worst = _worst_distances(one, two)
     items = []
-    for row, stem in enumerate(stems):
-        column = int(worst[row].argmin())
+    for stem, (column, bits) in zip(stems, nearest(one, two), strict=True):
         twin = twins[column]
         same = any(a.pixels == b.pixels for a, b in zip(one.pairs[stem], two.pairs[twin], strict=True))
-        if worst[row, column] <= ALIKE * BITS and not same:
-            items.append(f"{one.name}/{stem} ~ {two.name}/{twin} ({worst[row, column]:.0f} of {BITS} bits)")
+        if bits <= ALIKE * BITS and not same:
+            items.append(f"{one.name}/{stem} ~ {two.name}/{twin} ({bits} of {BITS} bits)")
     if items:
-        text = f"{len(items)} pairs look alike, such as frames of one film or other versions of one picture"
-        yield Finding("near duplicate", _both(one, two, other), text, tuple(items))
+        text = f"{counted(len(items), 'pair')} look alike: frames of one film, or versions of one picture"
+        yield Finding("near duplicate", f"{one.name} and {two.name}", text, tuple(items))
 
 
-def _worst_distances(one: Read, two: Read) -> np.ndarray:
-    """``(N, M)``: the larger of the distances of both sides."""
-    sides = []
-    for side in (0, 1):
-        first, second = (np.stack([pair[side].signs for pair in read.pairs.values()]) for read in (one, two))
-        sides.append(distances(first, second))
-    return np.maximum(*sides)
+def nearest(one: Read, two: Read) -> Iterator[tuple[int, int]]:
+    """For each pair of ``one`` the number of the nearest pair of ``two``, and the bits by which they differ.
 
-
-def _both(one: Read, two: Read, other: bool) -> str:
-    return f"{one.name} and {two.name}{' (against)' if other else ''}"
+    Two pairs are as far from each other as the pictures of that side which differ more.
+    """
+    first, second = (
+        [np.stack([pair[side].signs for pair in read.pairs.values()]) for side in (0, 1)] for read in (one, two)
+    )
+    for start in range(0, len(first[0]), _ROWS):
+        rows = slice(start, start + _ROWS)
+        worst = np.maximum(*(distances(first[side][rows], second[side]) for side in (0, 1)))
+        yield from ((int(row.argmin()), int(row.min())) for row in worst)

@@ -32,7 +32,7 @@ class Fingerprint:
 
     size: tuple[int, int]
     pixels: str
-    signs: NDArray[np.float32]
+    signs: NDArray[np.int8]
     blank: bool
 
 
@@ -44,14 +44,14 @@ def fingerprint(path: Path) -> Fingerprint:
     """
     array = read_image(path, note=lambda _: None)
     if array.ndim == 3 and (array == array[..., :1]).all():
-        array = np.ascontiguousarray(array[..., 0])
+        array = array[..., 0]
     digest = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
-    digest.update(array.data)
+    digest.update(np.ascontiguousarray(array).data)
     height, width = array.shape[:2]
-    return Fingerprint((width, height), digest.hexdigest(), difference_signs(array), array.min() == array.max())
+    return Fingerprint((width, height), digest.hexdigest(), difference_signs(array), bool(array.min() == array.max()))
 
 
-def difference_signs(array: NDArray[Any]) -> NDArray[np.float32]:
+def difference_signs(array: NDArray[Any]) -> NDArray[np.int8]:
     """The difference hash of a picture: ``(H, W)`` or ``(H, W, 3)`` of any depth -> ``(256,)`` of -1 and 1.
 
     Reference: Krawetz. Kind of like that. The Hacker Factor Blog, 2013.
@@ -59,9 +59,9 @@ def difference_signs(array: NDArray[Any]) -> NDArray[np.float32]:
     grey = array.astype(np.float32)
     grey = grey if grey.ndim == 2 else grey.mean(axis=2)
     small = cv2.resize(grey, (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA)
-    return np.where(np.diff(small, axis=1).ravel() > 0, np.float32(1), np.float32(-1))
+    return np.where(np.diff(small, axis=1).ravel() > 0, np.int8(1), np.int8(-1))
 
 
-def distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+def distances(first: NDArray[np.int8], second: NDArray[np.int8]) -> NDArray[np.float32]:
     """Bits that differ: ``(N, K)`` and ``(M, K)`` of -1 and 1 -> ``(N, M)``."""
-    return (first.shape[1] - first @ second.T) / 2
+    return (first.shape[1] - first.astype(np.float32) @ second.astype(np.float32).T) / 2

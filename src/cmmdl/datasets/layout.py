@@ -60,7 +60,9 @@ def find_splits(paths: Iterable[str], data: DataSet, source: str) -> list[Split]
         places = _places(folders, layout)
         if len(places) > 1:
             found = " and ".join("/".join(place) or "the top" for place in sorted(places)[:3])
-            raise UserError(f"{source}: folders of {data.title} lie in {found}; give --from the one that is meant")
+            raise UserError(
+                f"{source}: folders of {data.title} lie in {found}; unpack it, and give the one that is meant"
+            )
         if places:
             return _splits_at(folders, layout, places.pop())
     raise UserError(_not_found(folders, data, source))

@@ -19,7 +19,7 @@ from cmmdl.datasets.archive import copy_files, list_files, sha256_of
 from cmmdl.datasets.catalogue import DataSet
 from cmmdl.datasets.check import PairSet, Read, read_sets, report_on
 from cmmdl.datasets.layout import Split, find_splits
-from cmmdl.datasets.report import Finding, Report
+from cmmdl.datasets.report import Finding, Report, counted
 from cmmdl.errors import UserError
 
 CARD = "data.json"
@@ -199,11 +199,10 @@ def _read_stems(path: Path) -> set[str]:
 def _remove_bad(folder: Path, read: list[Read]) -> None:
     """Takes the pairs out that cannot be used; of links the originals stay."""
     for one in read:
-        for stem in (*one.bad, *one.unequal):
-            for side in one.sides:
-                for path in (folder / one.name / side).iterdir():
-                    if path.stem == stem:
-                        path.unlink()
+        for side in one.sides:
+            for path in list((folder / one.name / side).iterdir()):
+                if path.stem in one.bad or path.stem in one.unequal:
+                    path.unlink()
 
 
 def _report(plan: Plan, read: list[Read], folder: Path) -> Report:
@@ -213,7 +212,7 @@ def _report(plan: Plan, read: list[Read], folder: Path) -> Report:
     report = report_on(read, data=plan.data)
     for split in plan.splits:
         if split.unpaired:
-            text = f"{len(split.unpaired)} pictures have no partner and were left out"
+            text = f"{counted(len(split.unpaired), 'picture')} without partner, left out"
             report.problems.append(Finding("unpaired", split.name, text, tuple(split.unpaired)))
     return report
 

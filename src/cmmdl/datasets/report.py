@@ -32,7 +32,7 @@ class SetSummary:
     """One set of pairs.
 
     Attributes:
-        name: Its folder's name, ``.`` for the folder that was given itself.
+        name: Its folder's name.
         sides: Names of its two sides.
         pairs: Number of pairs that are sound.
         sizes: ``WIDTHxHEIGHT`` -> number of pairs.
@@ -71,6 +71,11 @@ class Report:
         return _listed("problem", self.problems)
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 pair``, ``2 pairs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _sizes(sizes: dict[str, int]) -> str:
     if len(sizes) <= 3:
         return ", ".join(sizes)
@@ -82,7 +87,7 @@ def _listed(title: str, findings: Iterable[Finding]) -> list[str]:
     findings = list(findings)
     if not findings:
         return []
-    lines = [f"{len(findings)} {title}{'s' if len(findings) > 1 else ''}:"]
+    lines = [f"{counted(len(findings), title)}:"]
     for finding in findings:
         lines.append(f"  {finding.kind}, {finding.where}: {finding.text}")
         lines += [f"    {item}" for item in finding.items[:SHOWN]]

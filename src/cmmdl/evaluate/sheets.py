@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cmmdl.errors import UserError
 from cmmdl.evaluate.pairs import Exclusion, Scene
-from cmmdl.images import read_image
+from cmmdl.images import Array, read_image
 
 Pixels = NDArray[np.uint8]
 """``(H, W, 3)`` uint8."""
@@ -99,7 +98,7 @@ class Row:
 
 
 def gather(
-    scene: Scene, fuse: Mapping[str, Callable[[Path, Path], NDArray[Any]]], columns: Sequence[str], style: Style
+    scene: Scene, fuse: Mapping[str, Callable[[Path, Path], Array]], columns: Sequence[str], style: Style
 ) -> Row:
     """Reads, fuses and scales the pictures of one scene.
 
@@ -125,7 +124,7 @@ def gather(
     return Row(scene.name, tuple(cell(picture, style) for picture in pictures))
 
 
-def shown(array: NDArray[Any], name: str) -> Pixels:
+def shown(array: Array, name: str) -> Pixels:
     """Any picture as 8-bit RGB: 16 bits are divided by 257, floats in [0, 1] multiplied by 255.
 
     Raises:
@@ -186,7 +185,7 @@ def lay_out(rows: Sequence[Row], columns: Sequence[str], title: str) -> Pixels:
         UserError: If the sheet would be higher or wider than `MAX_SIDE`.
     """
     widths = [max(row.cells[column].width for row in rows) for column in range(len(columns))]
-    font = _font(max(12, min(widths) // 20, 12 + min(widths) // 80))
+    font = _font(min(max(13, min(widths) // 17), 36))
     line = round(font.size * 1.6)
     margin = min(max(_width(font, row.label) for row in rows), max(60, min(widths) // 2)) + 4 * GAP
     head = line * (2 if title else 1)
