@@ -1,0 +1,45 @@
+"""Networks exported on first use, kept for the next time."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from cmmdl.cards import PRETRAINED, find_card
+from cmmdl.errors import UserError
+from cmmdl.images import Note
+
+
+def cached_export(model: str | Path, note: Note) -> Path:
+    """The ONNX file of a name or weights file: made if it is not in the cache of this user yet.
+
+    It is called after the weights' hash and this package's version. torch is imported only to make it.
+
+    Args:
+        model: A name of `available_models`, or a ``.safetensors`` file.
+        note: Called with a line if the file is made, which takes a while.
+
+    Raises:
+        UserError: If there is no such model, it cannot be exported, or what that needs is not installed.
+    """
+    card = find_card(str(model))
+    weights = PRETRAINED / card.file if card and card.file else None if card else Path(model)
+    if weights is not None and not weights.is_file():
+        raise UserError(f"no model or file is called {str(model)!r}; `cmmdl models` lists the names")
+    digest = hashlib.sha256(weights.read_bytes() if weights else b"").hexdigest()[:16]
+    folder = user_cache_path("cmmdl", appauthor=False) / "exported"
+    path = folder / f"{Path(model).stem}-{digest}-{version('cmmdl')}.onnx"
+    if path.is_file():
+        return path
+    from cmmdl.export.model import export_model
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be created ({error.strerror}); export the model and give the file") from error
+    note(f"{model} is exported once for this runtime, into {path}")
+    export_model(model, path)
+    return path
