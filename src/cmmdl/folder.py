@@ -1,10 +1,13 @@
-"""Fusing two folders: pairing by stem, reading ahead, going on after a bad pair, continuing after a kill."""
+"""Fusing two folders: pairing by stem, reading and writing meanwhile, going on after a bad pair, or after a kill."""
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +69,14 @@ def pair_folders(
     return [Pair(stem, first[stem], second[stem], out / f"{stem}{suffix}") for stem in both], alone
 
 
+WORKERS = min(4, os.cpu_count() or 1)
+"""Threads that read, and as many that write; so many pairs are held in memory decoded, and as many results."""
+
+
 def fuse_pairs(
     fuser: Fuser, pairs: list[Pair], *, ir_range: Range | None, vis_range: Range | None, **options: Any
 ) -> Iterator[Outcome]:
-    """Fuses pairs one after the other and writes the results; the next pair is read meanwhile.
+    """Fuses pairs one after the other; meanwhile the next ones are read and the last results are written.
 
     Args:
         fuser: Does the work.
@@ -88,21 +95,47 @@ def fuse_pairs(
     def read(pair: Pair) -> tuple[Picture, Picture]:
         return fuser.take(pair.ir, "infrared", ir_range), fuser.take(pair.vis, "visible", vis_range)
 
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        ahead: Future[tuple[Picture, Picture]] = reader.submit(read, pairs[0])
-        for pair, following in zip(pairs, [*pairs[1:], None], strict=True):
-            now, ahead = ahead, reader.submit(read, following) if following else ahead
+    def fuse(pair: Pair, one: Picture, two: Picture) -> Future[None]:
+        depth = options.get("depth") or depth_that_fits(two, pair.out, fuser.note)
+        fused = fuser(one, two, **{**options, "depth": depth})
+        assert isinstance(fused, np.ndarray)
+        return writers.submit(write_image, pair.out, fused)
+
+    readers, writers = ThreadPoolExecutor(WORKERS), ThreadPoolExecutor(WORKERS)
+    to_read, ahead = iter(pairs), deque[Future[tuple[Picture, Picture]]]()
+    behind = deque[tuple[Pair, Future[None]]]()
+    try:
+        for pair in pairs:
+            ahead.extend(readers.submit(read, following) for following in islice(to_read, WORKERS + 1 - len(ahead)))
             try:
-                one, two = now.result()
-                depth = options.get("depth") or depth_that_fits(two, pair.out, fuser.note)
-                fused = fuser(one, two, **{**options, "depth": depth})
-                assert isinstance(fused, np.ndarray)
-                write_image(pair.out, fused)
-                yield Outcome(pair)
+                behind.append((pair, fuse(pair, *ahead.popleft().result())))
             except UserError as error:
-                if isinstance(error.__cause__, OSError) and str(error).startswith(str(pair.out)):
-                    raise
-                yield Outcome(pair, str(error))
+                behind.append((pair, _failed(error)))
+            while len(behind) > WORKERS or (behind and behind[0][1].done()):
+                yield _outcome(*behind.popleft())
+        while behind:
+            yield _outcome(*behind.popleft())
+    finally:
+        for pool in (readers, writers):
+            pool.shutdown(cancel_futures=True)
+
+
+def _failed(error: UserError) -> Future[None]:
+    """What has failed before it was written."""
+    future = Future[None]()
+    future.set_exception(error)
+    return future
+
+
+def _outcome(pair: Pair, written: Future[None]) -> Outcome:
+    """Waits until a result is written, or raises what no other pair would survive either."""
+    try:
+        written.result()
+    except UserError as error:
+        if isinstance(error.__cause__, OSError) and str(error).startswith(str(pair.out)):
+            raise
+        return Outcome(pair, str(error))
+    return Outcome(pair)
 
 
 def depth_that_fits(vis: Picture, out: Path, note: Note) -> str | None:
