@@ -15,6 +15,7 @@ import pytest
 
 from cmmdl.datasets import CATALOGUE, archive, check_sets, find_data_set, find_sets, plan, prepare
 from cmmdl.datasets.catalogue import DataSet
+from cmmdl.datasets.check import nearest, read_sets
 from cmmdl.datasets.fingerprint import BITS, difference_signs, distances, fingerprint
 from cmmdl.datasets.layout import find_splits
 from cmmdl.datasets.prepare import leftovers
@@ -236,6 +237,15 @@ class TestPrepare:
             prepare(plan(MSRS, msrs), tmp_path / "out")
         assert [path.name for path in tmp_path.iterdir()] == ["downloads"]
 
+    def test_an_interruption_leaves_nothing(self, msrs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("cmmdl.datasets.prepare.read_sets", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(plan(MSRS, msrs), tmp_path / "out")
+        assert [path.name for path in tmp_path.iterdir()] == ["downloads"]
+
     def test_what_stands_in_the_way_is_told_first(self, msrs: Path, tmp_path: Path) -> None:
         planned = plan(MSRS, msrs)
         (tmp_path / "out").mkdir()
@@ -316,6 +326,14 @@ class TestCheck:
         (note,) = report.notes
         assert note.kind == "near duplicate"
         assert [item.partition(" (")[0] for item in note.items] == ["test/x ~ train/3"]
+
+    def test_the_nearest_pair_of_many(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("cmmdl.datasets.check._ROWS", 2)
+        for seed in range(5):
+            pair(tmp_path / "one", f"a{seed}", seed)
+            pair(tmp_path / "two", f"b{4 - seed}", seed)
+        one, two = read_sets(find_sets(tmp_path), workers=1, progress=False)
+        assert list(nearest(one, two)) == [(4, 0), (3, 0), (2, 0), (1, 0), (0, 0)]
 
     def test_everything_else_that_can_be_wrong(self, tmp_path: Path) -> None:
         pair(tmp_path, "good", 1)

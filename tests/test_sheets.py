@@ -149,6 +149,13 @@ def test_two_files(folders: Path) -> None:
     assert read_image(folders / "one.png").shape[1] > 3 * 320
 
 
+def test_medical_columns_have_their_names(folders: Path) -> None:
+    (folders / "ir").rename(folders / "mri")
+    (folders / "vis").rename(folders / "PET")
+    line = ["sheet", folders / "mri", folders / "PET", "-o", folders / "one.png", "--methods", "max"]
+    assert "columns MRI, PET, max" in CliRunner().invoke(main, list(map(str, line)), catch_exceptions=False).stdout
+
+
 def test_stretch_changes_what_is_fused_here_only(sheet: Callable[..., Result], folders: Path) -> None:
     ir, vis = folders / "ir/a.png", folders / "vis/a.bmp"
     assert sheet("--methods", "mean", "--stems", "a", "--full", "--stretch").exit_code == 0

@@ -94,9 +94,10 @@ def _run(ir: Path, vis: Path, out: Path, style: Style, options: dict[str, Any]) 
     title = options["title"]
     if title is None:
         title = _title(ir, len(rows), options)
-    write_image(out, lay_out(rows, ["infrared", "visible", *columns], title))
+    names = [_side(ir, "infrared"), _side(vis, "visible"), *columns]
+    write_image(out, lay_out(rows, names, title))
     if not options["quiet"]:
-        click.echo(f"{out}: pairs {len(rows)}, columns infrared, visible{''.join(f', {name}' for name in columns)}")
+        click.echo(f"{out}: pairs {len(rows)}, columns {', '.join(names)}")
     if failed:
         click.echo("\n  ".join([f"{len(failed)} left out:", *failed]), err=True)
     return INCOMPLETE if failed else 0
@@ -157,6 +158,12 @@ def _fuser(model: str, options: dict[str, Any]) -> Callable[[Path, Path], Array]
         return fused
 
     return fuse
+
+
+def _side(path: Path, usual: str) -> str:
+    """Name of a source's column: that of a medical folder or file, or the usual one."""
+    name = path.resolve().stem.upper()
+    return name if name in ("MRI", "CT", "PET", "SPECT") else usual
 
 
 def _title(ir: Path, pairs: int, options: dict[str, Any]) -> str:
