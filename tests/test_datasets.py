@@ -18,7 +18,7 @@ from cmmdl.datasets.catalogue import DataSet
 from cmmdl.datasets.check import nearest, read_sets
 from cmmdl.datasets.fingerprint import BITS, difference_signs, distances, fingerprint
 from cmmdl.datasets.layout import find_splits
-from cmmdl.datasets.prepare import leftovers
+from cmmdl.datasets.preparation import leftovers
 from cmmdl.datasets.report import Report
 from cmmdl.errors import UserError
 from cmmdl.images import write_image
@@ -241,7 +241,7 @@ class TestPrepare:
         def interrupted(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("cmmdl.datasets.prepare.read_sets", interrupted)
+        monkeypatch.setattr("cmmdl.datasets.preparation.read_sets", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare(plan(MSRS, msrs), tmp_path / "out")
         assert [path.name for path in tmp_path.iterdir()] == ["downloads"]

@@ -14,7 +14,7 @@ from cmmdl.errors import UserError
 
 if TYPE_CHECKING:
     from cmmdl.datasets import DataSet, Report
-    from cmmdl.datasets.prepare import Plan
+    from cmmdl.datasets.preparation import Plan
 
 FOUND = 3
 """Exit status when all was done, but something has to be put right."""
@@ -99,7 +99,7 @@ def prepare_command(
       cmmdl data prepare roadscene --from RoadScene.zip -o data/road --test-stems test.txt --dry-run
     """  # noqa: D301
     from cmmdl.datasets import find_data_set, plan, prepare
-    from cmmdl.datasets.prepare import check_target, leftovers
+    from cmmdl.datasets.preparation import check_target, leftovers
     from cmmdl.images import quiet_decoders
 
     quiet_decoders()
@@ -157,7 +157,7 @@ def check_command(
 def _published(folder: Path, name: str | None) -> DataSet | None:
     """What a folder should be: as asked, or as its own card says."""
     from cmmdl.datasets import find_data_set
-    from cmmdl.datasets.prepare import CARD
+    from cmmdl.datasets.preparation import CARD
 
     if name:
         return find_data_set(name)
