@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, TypeAlias
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_torch_array
+from array_api_compat import numpy as numpy_names
 from numpy.typing import NDArray
 
 Pixels: TypeAlias = Any
@@ -14,12 +15,17 @@ Pixels: TypeAlias = Any
 
 def namespace(pixels: Pixels) -> Any:
     """The functions for such an array, named as in the Python array API standard."""
-    return array_namespace(pixels)
+    if not is_tensor(pixels):
+        return numpy_names
+    from array_api_compat import torch as torch_names
+
+    return torch_names
 
 
 def is_tensor(value: object) -> bool:
     """Whether something is a torch tensor."""
-    return is_torch_array(value)
+    torch = sys.modules.get("torch")  # without it there is none
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def dtype_name(pixels: Pixels) -> str:
@@ -41,7 +47,7 @@ def astype(pixels: Pixels, name: str) -> Pixels:
 def empty_like(pixels: Pixels, shape: tuple[int, ...], dtype: str) -> Pixels:
     """An array of another shape and type, not filled, of the same kind and on the same device."""
     xp = namespace(pixels)
-    return xp.empty(shape, dtype=getattr(xp, dtype), device=device(pixels))
+    return xp.empty(shape, dtype=getattr(xp, dtype), device=pixels.device if is_tensor(pixels) else None)
 
 
 def to_numpy(pixels: Pixels) -> NDArray[Any]:

@@ -117,11 +117,16 @@ def inverse(real: Tensor, imaginary: Tensor, height: int, width: int) -> Tensor:
 
 def waves(length: int, count: int) -> tuple[Tensor, Tensor]:
     """Cosines and sines ``(length, count)`` of ``2 pi j k / length``, the turns reduced as whole numbers."""
-    turns = (torch.arange(length)[:, None] * torch.arange(count)) % length
+    turns = whole_remainder(torch.arange(length)[:, None] * torch.arange(count), length)
     angles = turns.to(torch.float32) * (2 * math.pi / length)
     return angles.cos(), angles.sin()
 
 
 def own_conjugate(length: int, count: int) -> Tensor:
     """1 for those of the first ``count`` indices that are their own conjugate (0, and half an even length), else 0."""
-    return ((2 * torch.arange(count)) % length == 0).to(torch.float32)
+    return (whole_remainder(2 * torch.arange(count), length) == 0).to(torch.float32)
+
+
+def whole_remainder(numbers: Tensor, length: int) -> Tensor:
+    """``numbers % length`` of whole numbers; the exporter knows it for two tensors only."""
+    return numbers % torch.full((1,), length)
