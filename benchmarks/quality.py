@@ -31,6 +31,7 @@ SETS = {"tno": "TNO, 25 pairs", "roadscene": "RoadScene, 50 pairs"}
 SHORT = ["SFDFusion", "SeAFusion", "U2Fusion", "max", "laplacian"]
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, README = ROOT / "docs" / "results.md", ROOT / "README.md"
+Scores = dict[str, dict[str, float]]
 MARKS = "<!-- results:begin -->", "<!-- results:end -->"
 
 HEADER = """# Results
@@ -39,48 +40,56 @@ Measured by `python benchmarks/quality.py --data DIR --write` on the weights in 
 baselines are stretched to the full range, as most published ones are; the rows of published networks are their own
 pictures, scored by the same evaluator. Columns where others lead are where others lead.
 
-`cmmdl-ivf` was trained on metric terms (EN, SD, SF, MI, SCD, VIF, Qabf and SSIM are in its loss), so those columns say
-less of it than of networks that were not. The second table of each set holds metrics that were kept out of training.
+Our networks were trained on metric terms (EN, SD, SF, MI, SCD, VIF, Qabf and SSIM are in their loss), so those columns
+say less of them than of networks that were not. The second table of each set holds metrics kept out of training.
 """
 
 
 def fuse_set(fuser: Fuser, ir: Path, vis: Path, out: Path) -> list[float]:
     """Writes the fused pictures; returns fused minus visible luma in the warmest 2 %, where infrared is brighter."""
+    out.mkdir(parents=True, exist_ok=True)
     pairs, _ = pair_folders(ir, vis, out)
     warmth = []
     for pair in tqdm(pairs, desc=ir.parent.name):
         fused = fuser(pair.ir, pair.vis)
         write_image(pair.out, fused)
-        one, two, three = (fuser.take(x, "picture").luma()[0, 0] for x in (pair.ir, pair.vis, fused))
+        one, two, three = (torch.from_numpy(fuser.take(x, "picture").luma())[0, 0] for x in (pair.ir, pair.vis, fused))
         warm = one >= torch.quantile(one.flatten(), 0.98)
         if (one - two)[warm].mean() > 0:
             warmth.append((three - two)[warm].mean().item())
     return warmth
 
 
-def score_set(name: str, data: Path, model: str, out: Path, written: bool) -> tuple[str, str, dict[str, float]]:
-    """One set's tables as Markdown, a short one, and the model's scores."""
+def score_set(name: str, data: Path, models: list[str], out: Path, written: bool) -> tuple[str, str, Scores]:
+    """One set's tables as Markdown, a short one, and each model's scores."""
     ir, vis = (data / "data" / "test" / name / side for side in ("ir", "vis"))
-    warmth = [] if written else fuse_set(Fuser(model, stretch=True), ir, vis, out)
+    folders = {model: out / model / name for model in models}
+    warmth = {} if written else {m: fuse_set(Fuser(m, stretch=True), ir, vis, folders[m]) for m in models}
     board = load_board(data / "boards" / f"{name}.json", "cmmdl")
     common = {"baselines": BASELINES, "stretch": True, "progress": True}
-    main = evaluate_folder({model: out}, ir, vis, metrics=METRICS, **common)
-    judges = evaluate_folder({model: out}, ir, vis, metrics=JUDGES, convention="paper", **common)
-    other = evaluate_folder({model: out}, ir, vis, metrics=["SSIM"], convention="cddfuse", **common)
-    scores = means(main, model) | {"SSIM (range 2)": means(other, model)["SSIM"]}
-    scores["mean rank"] = alone_with_board(main, model, board)
+    main = evaluate_folder(folders, ir, vis, metrics=METRICS, **common)
+    judges = evaluate_folder(folders, ir, vis, metrics=JUDGES, convention="paper", **common)
+    other = evaluate_folder(folders, ir, vis, metrics=["SSIM"], convention="cddfuse", **common)
     text = f"\n## {SETS[name]}\n\n{first_table(markdown(main, board))}\n\n{first_table(markdown(judges))}\n\n"
-    text += f"Beside the {len(board)} published networks alone, `{model}` has mean rank {scores['mean rank']:.2f}. "
-    text += f"SSIM with constants for a range of 2: {scores['SSIM (range 2)']:.3f}.\n"
-    if warmth:
-        kept = sum(value > 0 for value in warmth)
-        scores["warm targets"] = kept / len(warmth)
-        text += (
-            f"\nThe warmest 2 % of infrared, where brighter than visible, stay brighter than visible in {kept} of "
-            f"{len(warmth)} pairs.\n"
-        )
-    short = short_table(build_table(main, board), [model, *SHORT], SETS[name])
-    return text, short, {metric: round(value, 4) for metric, value in scores.items()}
+    text += f"Beside the {len(board)} published networks alone, each of ours by itself:\n\n"
+    text += "| method | mean rank | best network's | SSIM, constants for a range of 2 | warm targets kept |\n"
+    text += "|---|---|---|---|---|\n"
+    scores: Scores = {}
+    for model in models:
+        rank, best = alone_with_board(main, model, board)
+        scores[model] = means(main, model) | {"SSIM (range 2)": means(other, model)["SSIM"], "mean rank": rank}
+        kept = "-"
+        if model in warmth:
+            bright = sum(value > 0 for value in warmth[model])
+            scores[model]["warm targets"] = bright / len(warmth[model])
+            kept = f"{bright} of {len(warmth[model])}"
+        text += f"| {model} | {rank:.2f} | {best} | {scores[model]['SSIM (range 2)']:.3f} | {kept} |\n"
+        scores[model] = {metric: round(value, 4) for metric, value in scores[model].items()}
+    text += (
+        "\nWarm targets are kept where the warmest 2 % of infrared, in the pairs in which they are brighter than "
+        "visible, stay brighter than visible in the fused picture.\n"
+    )
+    return text, short_table(build_table(main, board), [*models, *SHORT], SETS[name]), scores
 
 
 def short_table(table: Table, names: list[str], title: str) -> str:
@@ -102,12 +111,15 @@ def means(evaluation: Evaluation, method: str) -> dict[str, float]:
     return {metric: float(value) for metric, value in zip(evaluation.metrics, row, strict=True)}
 
 
-def alone_with_board(evaluation: Evaluation, method: str, board) -> float:
-    """The method's mean rank beside the published rows only, without the baselines."""
+def alone_with_board(evaluation: Evaluation, method: str, board) -> tuple[float, str]:
+    """The method's mean rank beside the published rows only, and the best of those with its own in that table."""
     index = evaluation.methods.index(method)
     ours = Evaluation(**{**vars(evaluation), "methods": (method,), "scores": evaluation.scores[index : index + 1]})
     table = build_table(ours, board)
-    return float(table.mean_rank[table.names.index(method)])
+    ranks = dict(zip(table.names, (float(rank) for rank in table.mean_rank), strict=True))
+    own = ranks.pop(method)
+    best = min(ranks, key=ranks.__getitem__)
+    return own, f"{best} {ranks[best]:.2f}"
 
 
 def first_table(text: str) -> str:
@@ -121,18 +133,19 @@ def first_table(text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default="cmmdl-ivf")
-    parser.add_argument("--out", type=Path, help="keep the fused pictures here, in a folder a set")
+    parser.add_argument("--model", action="append", help="of `cmmdl models`; repeat it [default: cmmdl-ivf, cmmdl-rt]")
+    parser.add_argument("--out", type=Path, help="keep the fused pictures here, in a folder a model and set")
     parser.add_argument("--written", action="store_true", help="score the pictures in --out, fuse nothing")
-    parser.add_argument("--write", action="store_true", help="update docs/results.md and the model's card")
+    parser.add_argument("--write", action="store_true", help="update docs/results.md, README.md and the models' cards")
     options = parser.parse_args()
-    text, short, scores = HEADER, "", {}
+    models = options.model or ["cmmdl-ivf", "cmmdl-rt"]
+    text, short, scores = HEADER, "", {model: {} for model in models}
     with tempfile.TemporaryDirectory() as folder:
         for name in SETS:
-            out = (options.out or Path(folder)) / name
-            out.mkdir(parents=True, exist_ok=True)
-            part, table, scores[name] = score_set(name, options.data, options.model, out, options.written)
+            part, table, of_set = score_set(name, options.data, models, options.out or Path(folder), options.written)
             text, short = text + part, f"{short}\n{table}"
+            for model in models:
+                scores[model][name] = of_set[model]
     print(text)
     print(json.dumps(scores, indent=1))
     if options.write:
@@ -140,10 +153,10 @@ def main() -> None:
         before, rest = README.read_text(encoding="utf-8").split(MARKS[0])
         after = rest.split(MARKS[1])[1]
         README.write_text(f"{before}{MARKS[0]}\n{short}\n{MARKS[1]}{after}", encoding="utf-8")
-        card = PRETRAINED / f"{options.model}.json"
-        card.write_text(
-            json.dumps({**json.loads(card.read_text()), "scores": scores}, indent=2) + "\n", encoding="utf-8"
-        )
+        for model in models:
+            card = PRETRAINED / f"{model}.json"
+            text = json.dumps({**json.loads(card.read_text()), "scores": scores[model]}, indent=2)
+            card.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
