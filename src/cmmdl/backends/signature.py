@@ -22,6 +22,7 @@ class Signature:
         file: Its path, for messages.
         model: The name of the model, empty if the file is not from ``cmmdl export``.
         version: The version of this package that exported it.
+        weights: SHA-256 of the weights file that it was made of.
         precision: ``float32``, ``float16`` or ``int8``.
         bytes_per_pixel: Peak memory for each pixel, 0 if unknown.
         sides: Batch, height and width that it takes, None where any.
@@ -30,6 +31,7 @@ class Signature:
     file: str
     model: str = ""
     version: str = ""
+    weights: str = ""
     precision: str = "float32"
     bytes_per_pixel: float = 0
     sides: tuple[int | None, int | None, int | None] = (None, None, None)
@@ -54,6 +56,7 @@ class Signature:
         return {
             "cmmdl.model": self.model,
             "cmmdl.version": self.version,
+            "cmmdl.weights": self.weights,
             "cmmdl.precision": self.precision,
             "cmmdl.bytes_per_pixel": f"{self.bytes_per_pixel:g}",
             "cmmdl.preprocessing": PREPROCESSING,
@@ -67,6 +70,7 @@ def from_text(text: dict[str, str], file: str, sides: tuple[int | None, int | No
         file,
         text.get("cmmdl.model", ""),
         text.get("cmmdl.version", ""),
+        text.get("cmmdl.weights", ""),
         text.get("cmmdl.precision", "float32"),
         float(memory) if memory.replace(".", "", 1).isdigit() else 0,
         sides,

@@ -25,13 +25,8 @@ def cached_export(model: str | Path, note: Note) -> Path:
     Raises:
         UserError: If there is no such model, it cannot be exported, or what that needs is not installed.
     """
-    card = find_card(str(model))
-    weights = PRETRAINED / card.file if card and card.file else None if card else Path(model)
-    if weights is not None and not weights.is_file():
-        raise UserError(f"no model or file is called {str(model)!r}; `cmmdl models` lists the names")
-    digest = hashlib.sha256(weights.read_bytes() if weights else b"").hexdigest()[:16]
     folder = user_cache_path("cmmdl", appauthor=False) / "exported"
-    path = folder / f"{Path(model).stem}-{digest}-{version('cmmdl')}.onnx"
+    path = folder / f"{Path(model).stem}-{weights_hash(model)[:16]}-{version('cmmdl')}.onnx"
     if path.is_file():
         return path
     from cmmdl.export.model import export_model
@@ -43,3 +38,19 @@ def cached_export(model: str | Path, note: Note) -> Path:
     note(f"{model} is exported once for this runtime, into {path}")
     export_model(model, path)
     return path
+
+
+def weights_hash(model: str | Path) -> str:
+    """SHA-256 of the weights file of a name, or of the file itself; empty for a method without weights.
+
+    Raises:
+        UserError: If there is no such name or file.
+    """
+    card = find_card(str(model))
+    if card is not None and not card.file:
+        return ""
+    weights = PRETRAINED / card.file if card is not None else Path(model)
+    try:
+        return hashlib.sha256(weights.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"no model or file is called {str(model)!r}; `cmmdl models` lists the names") from error

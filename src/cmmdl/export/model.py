@@ -15,8 +15,10 @@ from cmmdl.backends.pytorch import bytes_per_pixel
 from cmmdl.backends.signature import Signature
 from cmmdl.errors import UserError
 from cmmdl.export.agreement import Agreement, check_agreement
+from cmmdl.export.cache import weights_hash
 from cmmdl.export.onnx import import_exporter, to_onnx
 from cmmdl.export.precision import calibration_pairs, to_float16, to_int8
+from cmmdl.models.cmmdl import CMMDL
 from cmmdl.models.rt import CMMDLRT
 from cmmdl.weights import load_model
 
@@ -25,6 +27,9 @@ FORMATS = ("onnx", "openvino")
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 
 PRECISIONS = ("float32", "float16", "int8")
+
+EXPORTED_BYTES_PER_PIXEL = 64 * 4 * 42
+"""Peak memory of the exported full network for each pixel, as measured at 640x480: no bands of rows as in torch."""
 
 
 def export_model(
@@ -64,7 +69,8 @@ def export_model(
         raise UserError(f"{precision} is for cmmdl-rt; the spectra of other networks need float32")
     if not name:
         name = type(module).__name__ if isinstance(model, nn.Module) else Path(model).stem
-    facts = Signature(str(output), name, version("cmmdl"), precision, bytes_per_pixel(module))
+    weights = "" if isinstance(model, nn.Module) else weights_hash(model)
+    facts = Signature(str(output), name, version("cmmdl"), weights, precision, _bytes_per_pixel(module))
     data = _in_precision(to_onnx(module, facts.to_text()), precision, calibration, facts)
     with TemporaryDirectory() as folder:
         draft = Path(folder) / f"draft{SUFFIXES[format]}"
@@ -92,6 +98,10 @@ def _inference_module(model: str | Path | nn.Module) -> nn.Module:
     module = copy.deepcopy(model).cpu().eval() if isinstance(model, nn.Module) else load_model(model)
     merged = getattr(module, "merged", None)
     return merged() if merged is not None else module
+
+
+def _bytes_per_pixel(module: nn.Module) -> float:
+    return EXPORTED_BYTES_PER_PIXEL if isinstance(module, CMMDL) else bytes_per_pixel(module)
 
 
 def _in_precision(data: bytes, precision: str, calibration: tuple[Path, Path] | None, facts: Signature) -> bytes:
