@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,9 +130,10 @@ def _torch(model: str | Path | nn.Module, device: str | torch.device, precision:
     """A module, name or weights file on torch."""
     if isinstance(model, str | Path) and Path(model).suffix in EXPORTED:
         raise UserError(f"{model}: torch cannot run an exported file; use --backend onnxruntime or openvino")
-    import copy
-
-    from torch import nn
+    try:
+        from torch import nn
+    except ImportError as error:
+        raise UserError("torch is not installed: pip install torch, or give an exported file as the model") from error
 
     from cmmdl.backends.pytorch import TorchBackend
     from cmmdl.weights import load_model
