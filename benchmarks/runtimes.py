@@ -4,6 +4,7 @@ Each row runs in a process of its own; those without torch cannot import it. Wei
 depend on them::
 
     python benchmarks/runtimes.py --threads 2
+    python benchmarks/runtimes.py --model cmmdl-ivf --size 256 256 --calls 3
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", type=int, nargs=2, default=(480, 640), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--calls", type=int, default=30)
+    parser.add_argument("--model", help="another model, such as cmmdl-ivf: exported in float32 and compared")
     parser.add_argument("--files", type=Path, help="folder of the exported files, kept for the next time")
     parser.add_argument("--row", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -42,12 +44,18 @@ def main() -> None:
         return
     with TemporaryDirectory() as folder:
         files = options.files or Path(folder)
-        if not (files / "int8.onnx").exists():
+        if options.model:
+            from cmmdl.export import export_model
+
+            export_model(options.model, files / "float32.onnx")
+        elif not (files / "int8.onnx").exists():
             export(files)
         print("| runtime | precision | median | fastest | peak memory of the process | above the imports |")
         print("|---|---|---|---|---|---|")
         for backend, precision, file in ROWS:
-            row = [backend, precision, str(files / file)]
+            if options.model and precision != "float32":
+                continue
+            row = [backend, precision, options.model if options.model and backend == "torch" else str(files / file)]
             output = subprocess.run([sys.executable, *sys.argv, "--row", *row], capture_output=True, text=True)
             if output.returncode:
                 print(f"| {backend} | {precision} | {output.stderr.strip().splitlines()[-1]} |")

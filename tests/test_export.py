@@ -52,6 +52,12 @@ def onnx_file(weights: Path) -> Path:
     return weights.with_suffix(".onnx")
 
 
+@pytest.fixture
+def traced(onnx_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares a test that exports ``weights`` again the tracing, which takes seconds."""
+    monkeypatch.setattr("cmmdl.export.model.to_onnx", lambda model, metadata: onnx_file.read_bytes())
+
+
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("size", [(1, 1), (7, 9), (61, 83), (48, 64)])
 def test_any_size_agrees_with_torch(onnx_file: Path, network: CMMDLRT, backend: str, size: tuple[int, int]) -> None:
@@ -86,6 +92,7 @@ def test_the_file_says_what_it_is(onnx_file: Path, weights: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])
+@pytest.mark.usefixtures("traced")
 def test_smaller_numbers(onnx_file: Path, weights: Path, tmp_path: Path, precision: str) -> None:
     out = tmp_path / "small.onnx"
     found = export_model(weights, out, precision=precision)
@@ -97,6 +104,7 @@ def test_smaller_numbers(onnx_file: Path, weights: Path, tmp_path: Path, precisi
     assert np.abs(small - exact).mean() < 3
 
 
+@pytest.mark.usefixtures("traced")
 def test_calibration_on_folders(weights: Path, tmp_path: Path) -> None:
     from cmmdl.images import write_image
 
@@ -112,6 +120,7 @@ def test_calibration_on_folders(weights: Path, tmp_path: Path) -> None:
         export_model(weights, out, precision="int8", calibration=(tmp_path / "ir", tmp_path / "other"))
 
 
+@pytest.mark.usefixtures("traced")
 def test_openvino_is_two_files(weights: Path, network: CMMDLRT, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     out = tmp_path / "model.xml"
