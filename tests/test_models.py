@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
-from cmmdl.models.fdlb import inverse_polar, polar_spectrum
+from cmmdl.models.fdlb import half_spectrum, inverse_polar, polar
 from cmmdl.models.norm import conv_norm
 from cmmdl.models.sdlb import SDLB, reflect_border
-from cmmdl.models.sfca import SFCA, circular_convolution
+from cmmdl.models.sfca import SFCA, circular_convolution, products
 
 TINY = {"width": 8, "blocks": 1, "heads": 2}
 sides = st.integers(1, 19)
@@ -135,7 +135,7 @@ def test_attention_matrix_equals_heads_one_by_one() -> None:
         x, y = x / x.norm(dim=-1, keepdim=True), y / y.norm(dim=-1, keepdim=True)
         heads.append(torch.softmax(x @ y.mT * sfca.temperature[0, n], -1) @ z)
     expected = sfca.project(torch.cat(heads, 1).view(2, 8, 5, 6))
-    ours = (sfca.attention(q, k) @ v.flatten(2)).view(2, 8, 5, 6)
+    ours = (sfca.attention(*products(q, k)) @ v.flatten(2)).view(2, 8, 5, 6)
     torch.testing.assert_close(ours, expected)
 
 
@@ -145,12 +145,12 @@ def test_polar_spectrum_of_a_real_image_is_undone(height: int, width: int) -> No
     x = torch.randn(
         1, 2, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(height * 13 + width)
     )
-    amplitude, phase = polar_spectrum(x)
+    amplitude, phase = polar(half_spectrum(x))
     torch.testing.assert_close(inverse_polar(amplitude, phase, (height, width)), x, rtol=0, atol=1e-6)
 
 
 def test_phase_of_real_bins_is_zero_or_plus_pi() -> None:
-    _, phase = polar_spectrum(-torch.rand(1, 4, 6, 8))
+    _, phase = polar(half_spectrum(-torch.rand(1, 4, 6, 8)))
     assert torch.equal(phase[..., 0, 0], torch.full((1, 4), torch.pi))
     corners = phase[..., ::3, ::4]
     assert ((corners == 0) | (corners == torch.pi)).all()

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cmmdl.models.bands import in_bands
 from cmmdl.models.decoder import Decoder
 from cmmdl.models.encoder import Encoder
 from cmmdl.models.fdlb import FDLB
 from cmmdl.models.hdffb import HDFFB
-from cmmdl.models.sdlb import SDLB, Coupling
+from cmmdl.models.sdlb import HALO, SDLB, Coupling
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,11 @@ class CMMDL(nn.Module):
     def fuse_features(self, vis: Tensor, ir: Tensor) -> Tensor:
         """Features of both modalities, ``(B, width, H, W)``, visible first, to one such map."""
         q_vis, q_ir = self.fdlb(vis, ir) if self.fdlb is not None else (vis, ir)
-        p_vis, p_ir = self.sdlb_vis(vis), self.sdlb_ir(ir)
-        crossed = self.hdffb.cross(q_vis, q_ir, p_vis, p_ir)
-        del vis, ir, q_vis, q_ir, p_vis, p_ir
-        return self.hdffb(*crossed)
+        into = (q_vis, q_ir) if self.fdlb is not None else ()
+        g1, g2 = in_bands(self._spatial_and_cross, vis, ir, q_vis, q_ir, halo=HALO, into=into)
+        del vis, ir, q_vis, q_ir, into
+        return self.hdffb(g1, g2)
+
+    def _spatial_and_cross(self, vis: Tensor, ir: Tensor, q_vis: Tensor, q_ir: Tensor) -> tuple[Tensor, Tensor]:
+        """The spatial block on both modalities, and the frequency features crossed with its result."""
+        return self.hdffb.cross(q_vis, q_ir, self.sdlb_vis(vis), self.sdlb_ir(ir))

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmmdl.models.bands import in_bands
 from cmmdl.models.restormer import RestormerBlock
 
 
@@ -27,5 +28,9 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``(B, width, H, W)`` to luma ``(B, 1, H, W)`` in (0, 1)."""
-        hidden = F.leaky_relu(self.reduce(self.blocks(features)), 0.01, inplace=True)
+        return in_bands(self.draw, self.blocks(features), halo=2)
+
+    def draw(self, x: Tensor) -> Tensor:
+        """The last features ``(B, width, H, W)`` to luma."""
+        hidden = F.leaky_relu(self.reduce(x), 0.01, inplace=True)
         return torch.sigmoid(self.output(hidden))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from cmmdl.models.bands import in_bands
 from cmmdl.models.restormer import RestormerBlock
 
 
@@ -24,4 +25,7 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Luma ``(B, 1, H, W)`` in [0, 1] to features ``(B, width, H, W)``."""
-        return self.blocks(self.embed(image))
+        x = in_bands(self.embed, image, halo=1)
+        for block in self.blocks:  # not self.blocks(x), which would hold on to its input
+            x = block(x)
+        return x

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
-from cmmdl.models.norm import at_least_float32
+from cmmdl.models.bands import in_bands, over_channels
+from cmmdl.models.norm import at_least_float32, without_autocast
 
 EPS = 1e-8
 
@@ -45,17 +48,34 @@ class FDLB(nn.Module):
 
     def forward(self, vis: Tensor, ir: Tensor) -> tuple[Tensor, Tensor]:
         """Features ``(B, width, H, W)`` of both modalities to learnt ones, visible first."""
-        size = (vis.shape[-2], vis.shape[-1])
-        amplitude_vis, phase_vis = polar_spectrum(self.pre_vis(vis) + EPS)
-        amplitude_ir, phase_ir = polar_spectrum(self.pre_ir(ir) + EPS)
-        shared = self.shared_phase(torch.cat([phase_vis, phase_ir], dim=1))
-        q_vis = synthesis(self.amplitude_vis(amplitude_vis), shared, self.phase_vis(phase_vis), size)
-        q_ir = synthesis(self.amplitude_ir(amplitude_ir), shared, self.phase_ir(phase_ir), size)
-        return self.post_vis(q_vis), self.post_ir(q_ir)
+        join = partial(synthesis, size=(vis.shape[-2], vis.shape[-1]))
+        with without_autocast(vis):
+            polar_vis, polar_ir = self._spectrum(vis, self.pre_vis), self._spectrum(ir, self.pre_ir)
+            learnt = (*polar_vis.chunk(2), *polar_ir.chunk(2))
+            *learnt, shared = in_bands(self._learn, *learnt, planar=True, into=learnt)
+            q_vis = over_channels(join, *learnt[:2], shared)
+            del polar_vis, learnt[:2]
+            q_vis = in_bands(self.post_vis, q_vis, halo=1)
+            q_ir = over_channels(join, *learnt, shared)
+            del polar_ir, learnt, shared
+            return q_vis, in_bands(self.post_ir, q_ir, halo=1)
+
+    def _spectrum(self, x: Tensor, pre: nn.Conv2d) -> Tensor:
+        """Amplitudes ``(B, width, H, W // 2 + 1)`` and phases, one after the other along the batch."""
+        x = in_bands(lambda x: pre(at_least_float32(x)) + EPS, x, planar=True)
+        return over_channels(lambda x: torch.cat(polar(half_spectrum(x))), x)
+
+    def _learn(self, amplitude_vis: Tensor, phase_vis: Tensor, amplitude_ir: Tensor, phase_ir: Tensor) -> list[Tensor]:
+        """All four learnt, and the phase that both share."""
+        given = (amplitude_vis, phase_vis, amplitude_ir, phase_ir)
+        maps = [m.contiguous(memory_format=torch.channels_last) for m in given]
+        mlps = (self.amplitude_vis, self.phase_vis, self.amplitude_ir, self.phase_ir)
+        shared = self.shared_phase(torch.cat([maps[1], maps[3]], dim=1))
+        return [*(mlp(m) for mlp, m in zip(mlps, maps, strict=True)), shared]
 
 
-def polar_spectrum(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Amplitude and phase of the half spectrum of ``(B, C, H, W)``, each ``(B, C, H, W // 2 + 1)``, channels-last.
+def half_spectrum(x: Tensor) -> Tensor:
+    """``rfft2`` of ``(B, C, H, W)``, complex ``(B, C, H, W // 2 + 1)``, for taking phases.
 
     The bins that are their own conjugate are real for a real image, but rounding leaves them an imaginary part of
     either sign, which turns the phase of a negative value from +pi to -pi. Theirs is set to +0, so that the phase does
@@ -66,14 +86,15 @@ def polar_spectrum(x: Tensor) -> tuple[Tensor, Tensor]:
     for row in own_conjugates(x.shape[-2]):
         for column in own_conjugates(x.shape[-1]):
             imaginary[..., row, column] = 0.0
-    amplitude, phase = spectrum.abs(), spectrum.angle()
-    return (
-        amplitude.contiguous(memory_format=torch.channels_last),
-        phase.contiguous(memory_format=torch.channels_last),
-    )
+    return spectrum
 
 
-def synthesis(amplitude: Tensor, shared_phase: Tensor, own_phase: Tensor, size: tuple[int, int]) -> Tensor:
+def polar(spectrum: Tensor) -> tuple[Tensor, Tensor]:
+    """Amplitude and phase of complex ``(B, C, H, W)``."""
+    return spectrum.abs(), spectrum.angle()
+
+
+def synthesis(amplitude: Tensor, own_phase: Tensor, shared_phase: Tensor, size: tuple[int, int]) -> Tensor:
     """``|inverse(a, shared)| + |inverse(a, own)|``: ``(B, C, H, W)`` from half spectra."""
     return inverse_polar(amplitude, shared_phase, size).abs() + inverse_polar(amplitude, own_phase, size).abs()
 
@@ -90,7 +111,7 @@ def inverse_polar(amplitude: Tensor, phase: Tensor, size: tuple[int, int]) -> Te
     imaginary = torch.view_as_real(columns)[..., 1]
     for column in own_conjugates(size[1]):
         imaginary[..., column] = 0.0
-    return torch.fft.irfft(columns, n=size[1], dim=-1).contiguous(memory_format=torch.channels_last)
+    return torch.fft.irfft(columns, n=size[1], dim=-1)
 
 
 def own_conjugates(length: int) -> list[int]:

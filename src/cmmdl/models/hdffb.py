@@ -6,14 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmmdl.models.bands import in_bands
 from cmmdl.models.norm import conv_norm
 
 
 class ChannelAttention(nn.Module):
-    """``g * sigmoid(BN(1x1(relu(BN(1x1(mean of g))))))``: one weight a channel, from the image's means.
+    """``sigmoid(BN(1x1(relu(BN(1x1(mean of g))))))``: one weight a channel, from the image's means.
 
     Args:
-        width: Channels in and out; half as many inside.
+        width: Channels in; half as many inside.
     """
 
     def __init__(self, width: int) -> None:
@@ -22,10 +23,10 @@ class ChannelAttention(nn.Module):
         self.excite, self.excite_norm = nn.Conv2d(width // 2, width, 1), nn.BatchNorm2d(width)
 
     def forward(self, g: Tensor) -> Tensor:
-        """``(B, width, H, W)`` to the same shape."""
+        """``(B, width, H, W)`` to weights ``(B, width, 1, 1)`` in (0, 1)."""
         mean = g.mean(dim=(2, 3), keepdim=True)
         hidden = F.relu(conv_norm([mean], self.squeeze, [self.squeeze_norm]))
-        return g * torch.sigmoid(conv_norm([hidden], self.excite, [self.excite_norm]))
+        return torch.sigmoid(conv_norm([hidden], self.excite, [self.excite_norm]))
 
 
 class DenseUnit(nn.Module):
@@ -82,18 +83,27 @@ class HDFFB(nn.Module):
 
     def forward(self, g1: Tensor, g2: Tensor) -> Tensor:
         """The two maps of `cross` to one, ``(B, width, H, W)`` all."""
-        if self.attention:
-            weight = 1 + self.spatial_attention(g1, g2)
-            g1, g2 = g1 * weight, g2 * weight
+        if not self.attention:
+            return in_bands(lambda g1, g2: g1 + g2 + self.refine(g1, g2), g1, g2, halo=len(self.dense))
+        weight = 1 + self.spatial_attention(g1, g2)
+        g1, g2 = in_bands(lambda g1, g2, weight: (g1 * weight, g2 * weight), g1, g2, weight)
+        scale1, scale2 = self.channel1(g1), self.channel2(g2)
+        return in_bands(lambda g1, g2: g1 * scale1 + g2 * scale2 + self.refine(g1, g2), g1, g2, halo=len(self.dense))
+
+    def refine(self, g1: Tensor, g2: Tensor) -> Tensor:
+        """The dense branch: both maps to one, ``(B, width, H, W)`` all."""
         maps = [F.relu6(conv_norm([g1, g2], self.reduce, [self.reduce_norm]), inplace=True)]
         for unit in self.dense:
             maps.append(unit(maps))
-        if self.attention:
-            g1, g2 = self.channel1(g1), self.channel2(g2)
-        return g1 + g2 + maps[-1]
+        return maps[-1]
 
     def spatial_attention(self, f1: Tensor, f2: Tensor) -> Tensor:
         """One weight a pixel, ``(B, 1, H, W)`` in (0, 1), from the mean and the maximum of all channels."""
-        mean = (f1.mean(dim=1, keepdim=True) + f2.mean(dim=1, keepdim=True)) / 2
-        peak = torch.maximum(f1.amax(dim=1, keepdim=True), f2.amax(dim=1, keepdim=True))
-        return torch.sigmoid(self.spatial(torch.cat([mean, peak], dim=1)))
+        return torch.sigmoid(self.spatial(in_bands(mean_and_peak, f1, f2)))
+
+
+def mean_and_peak(f1: Tensor, f2: Tensor) -> Tensor:
+    """Mean and maximum over the channels of both maps, ``(B, 2, H, W)``."""
+    mean = (f1.mean(dim=1, keepdim=True) + f2.mean(dim=1, keepdim=True)) / 2
+    peak = torch.maximum(f1.amax(dim=1, keepdim=True), f2.amax(dim=1, keepdim=True))
+    return torch.cat([mean, peak], dim=1)

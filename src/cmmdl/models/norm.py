@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -69,6 +71,14 @@ def sum_of_convs(parts: list[Tensor], weight: Tensor, bias: Tensor | None, paddi
         y = F.conv2d(part, kernel, bias, padding=padding) if y is None else y + F.conv2d(part, kernel, padding=padding)
     assert y is not None
     return y
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[None]:
+    """Switches autocast off for inference, where it is on; training keeps it."""
+    device = x.device.type
+    if torch.is_grad_enabled() or not torch.is_autocast_enabled(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)
 
 
 def at_least_float32(x: Tensor) -> Tensor:

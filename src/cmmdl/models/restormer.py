@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmmdl.models.bands import in_bands
 from cmmdl.models.norm import ChannelLayerNorm
 from cmmdl.models.sfca import SFCA, projection
 
@@ -49,5 +51,5 @@ class RestormerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, width, H, W)`` to the same shape."""
-        x = x + self.sfca(self.norm1(x))
-        return x + self.gdfn(self.norm2(x))
+        x = in_bands(torch.add, x, self.sfca(in_bands(self.norm1, x)))
+        return in_bands(lambda x: x + self.gdfn(self.norm2(x)), x, halo=1)

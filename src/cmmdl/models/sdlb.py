@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 Coupling = Literal["released", "invertible"]
 
+HALO = 6
+"""Rows up and down that a pixel of `SDLB`'s result depends on at most: two for each of its steps."""
+
 
 class SubNetwork(nn.Module):
     """``x + 1x1(relu6(dw3x3(relu6(1x1(x)))))``, the depthwise convolution over a reflected border.

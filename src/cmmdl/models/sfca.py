@@ -8,7 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmmdl.models.norm import ChannelLayerNorm, at_least_float32
+from cmmdl.models.bands import in_bands, over_channels, sum_over_bands
+from cmmdl.models.norm import ChannelLayerNorm, at_least_float32, without_autocast
+
+Q, K, V, U = range(4)
+"""Numbers of the projections of SFCA's input: query, key, value, and what the frequency stage convolves."""
 
 
 class SFCA(nn.Module):
@@ -42,30 +46,47 @@ class SFCA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, width, H, W)`` to the same shape."""
-        s = mix_channels(self._branch(x, 2), self.attention(self._branch(x, 0), self._branch(x, 1)))
-        return s + self.frequency_stage(x, s) if self.frequency else s
+        matrix = self.attention(*sum_over_bands(lambda x: (self._map(x, Q), self._map(x, K)), products, x, halo=1))
+        s = in_bands(lambda x: mix_channels(self._map(x, V), matrix), x, halo=1)
+        if not self.frequency:
+            return s
+        u = in_bands(lambda x: at_least_float32(self._map(x, U)), x, halo=1, planar=True)
+        key = in_bands(lambda s: at_least_float32(self._key_or_value(s, 0)), s, halo=1, planar=True)
+        r = over_channels(circular_convolution, u, key, into=u)
+        del u, key
+        return in_bands(self._join, s, r, halo=1)
 
-    def frequency_stage(self, x: Tensor, s: Tensor) -> Tensor:
-        """``1x1(LN(u * k') v')``: ``u`` of the block's input ``x``, ``k', v'`` of the spatial stage's result ``s``."""
-        key = projection(s, self.kv, self.kv_conv, 0, self.width)
-        r = self.norm(circular_convolution(self._branch(x, 3), key))
-        del key
-        return self.project_frequency(r * projection(s, self.kv, self.kv_conv, self.width, 2 * self.width))
+    def _join(self, s: Tensor, r: Tensor) -> Tensor:
+        """``s + 1x1(LN(r) v')``: both stages' results, the value ``v'`` made of the first's."""
+        return s + self.project_frequency(self.norm(r) * self._key_or_value(s, 1))
 
-    def attention(self, q: Tensor, k: Tensor) -> Tensor:
-        """The attention maps with the output projection folded in: one matrix ``(B, width, width)`` an image."""
-        batch, width, heads = q.shape[0], self.width, self.heads
-        q, k = (at_least_float32(t).permute(0, 2, 3, 1).reshape(batch, -1, width) for t in (q, k))
-        norm_q, norm_k = (t.square().sum(1).clamp_min(1e-24).sqrt() for t in (q, k))
-        gram = at_least_float32(q.transpose(1, 2) @ k) / (norm_q.unsqueeze(2) * norm_k.unsqueeze(1))
+    def attention(self, gram: Tensor, squares_q: Tensor, squares_k: Tensor) -> Tensor:
+        """The attention maps with the output projection folded in.
+
+        Args:
+            gram: What `products` gives of all pixels, ``(B, width, width)``.
+            squares_q: Likewise, ``(B, width)``.
+            squares_k: Likewise, ``(B, width)``.
+
+        Returns:
+            One matrix ``(B, width, width)`` an image.
+        """
+        batch, width, heads = len(gram), self.width, self.heads
+        norm_q, norm_k = (squares.clamp_min(1e-24).sqrt() for squares in (squares_q, squares_k))
+        gram = gram / (norm_q.unsqueeze(2) * norm_k.unsqueeze(1))
         size = width // heads
         blocks = gram.view(batch, heads, size, heads, size).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
         maps = torch.softmax(blocks * self.temperature, dim=-1)
         out = self.project.weight.view(width, heads, 1, size).transpose(0, 1).transpose(1, 2)  # (heads, 1, width, size)
         return (out.squeeze(1) @ maps).permute(0, 2, 1, 3).reshape(batch, width, width)
 
-    def _branch(self, x: Tensor, n: int) -> Tensor:
+    def _map(self, x: Tensor, n: int) -> Tensor:
+        """One of the four projections of the input."""
         return projection(x, self.qkvu, self.qkvu_conv, n * self.width, (n + 1) * self.width)
+
+    def _key_or_value(self, s: Tensor, n: int) -> Tensor:
+        """One of the two projections of the spatial stage's result."""
+        return projection(s, self.kv, self.kv_conv, n * self.width, (n + 1) * self.width)
 
 
 def projection(x: Tensor, pointwise: nn.Conv2d, depthwise: nn.Conv2d, start: int, stop: int) -> Tensor:
@@ -76,6 +97,17 @@ def projection(x: Tensor, pointwise: nn.Conv2d, depthwise: nn.Conv2d, start: int
     """
     y = F.conv2d(x, pointwise.weight[start:stop])
     return F.conv2d(y, depthwise.weight[start:stop], padding=1, groups=stop - start)
+
+
+def products(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over all pixels of ``(B, C, H, W)``: each channel of ``q`` times each of ``k``, and the squares of both.
+
+    Returns:
+        ``(B, C, C)``, ``(B, C)`` and ``(B, C)``.
+    """
+    q, k = (at_least_float32(t).permute(0, 2, 3, 1).reshape(len(t), -1, t.shape[1]) for t in (q, k))
+    with without_autocast(q):
+        return at_least_float32(q.transpose(1, 2) @ k), q.square().sum(1), k.square().sum(1)
 
 
 def mix_channels(x: Tensor, matrix: Tensor) -> Tensor:
@@ -107,9 +139,6 @@ class CircularConvolution(torch.autograd.Function):
 
 def circular_convolution(a: Tensor, b: Tensor) -> Tensor:
     """Circular convolution of ``(B, C, H, W)`` with ``(B, C, H, W)``, channel by channel, over the whole image."""
-    a, b = at_least_float32(a), at_least_float32(b)
     if torch.is_grad_enabled():
-        product = CircularConvolution.apply(a, b)
-    else:
-        product = torch.fft.irfft2(torch.fft.rfft2(a).mul_(torch.fft.rfft2(b)), s=a.shape[-2:])
-    return product.contiguous(memory_format=torch.channels_last)
+        return CircularConvolution.apply(a, b).contiguous(memory_format=torch.channels_last)
+    return torch.fft.irfft2(torch.fft.rfft2(a).mul_(torch.fft.rfft2(b)), s=a.shape[-2:])
