@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from cmmdl.models.bands import in_bands
+from cmmdl.models.norm import without_autocast
 from cmmdl.models.restormer import RestormerBlock
 
 
@@ -25,7 +26,8 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Luma ``(B, 1, H, W)`` in [0, 1] to features ``(B, width, H, W)``."""
-        x = in_bands(self.embed, image, halo=1)
+        with without_autocast(image):  # at inference the sum that runs through all blocks stays in single precision
+            x = in_bands(self.embed, image, halo=1)
         for block in self.blocks:  # not self.blocks(x), which would hold on to its input
             x = block(x)
         return x
