@@ -31,6 +31,12 @@ def test_everything_is_named() -> None:
     assert "cuda" in found or "cuda:0" in found
 
 
+def test_runtimes_and_what_auto_picks() -> None:
+    found = rows()
+    assert "torch" in found["runtimes"].split(", ")
+    assert {"cmmdl-ivf", "mean"} <= set(found["auto: torch"].split(", "))
+
+
 def test_a_missing_extra_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(doctor.EXTRAS, "train", ("accelerate", "no-such-package"))
     assert rows()["extra train"] == 'no-such-package missing: pip install "cmmdl[train]"'
