@@ -19,7 +19,9 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["fuse", "--help"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["fuse", "--help"], ["train", "--help"], ["bench", "--help"]]
+)
 def test_help_does_not_import_torch(arguments: list[str]) -> None:
     call = "import sys; from cmmdl.cli import main; main(sys.argv[1:], standalone_mode=False)"
     code = f"{call}; assert 'torch' not in sys.modules"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import click
 
@@ -17,18 +16,6 @@ EXTRAS = {
     "train": ("accelerate", "pydantic", "tensorboard"),
     "plot": ("matplotlib",),
 }
-INSTRUCTIONS = {
-    "AVX2": "avx2",
-    "AVX512": "avx512f",
-    "AVX512-BF16": "avx512_bf16",
-    "AVX512-VNNI": "avx512_vnni",
-    "AMX-BF16": "amx_bf16",
-    "AMX-INT8": "amx_int8",
-    "NEON": "asimd",
-    "ARM-BF16": "bf16",
-    "SVE": "sve",
-}
-"""Name -> what /proc/cpuinfo calls it."""
 
 
 @click.command("doctor")
@@ -65,15 +52,13 @@ def _extras() -> Iterator[tuple[str, str]]:
 def _processor() -> Iterator[tuple[str, str]]:
     import torch
 
-    from cmmdl.device import cpu_name
+    from cmmdl.bench.machine import INSTRUCTIONS, processor
 
-    yield "cpu", cpu_name()
+    name, there = processor()
+    yield "cpu", name
     yield "threads", f"{torch.get_num_threads()} (change with --threads or OMP_NUM_THREADS)"
     yield "torch uses", torch.backends.cpu.get_cpu_capability()
-    flags = _cpu_flags()
-    if flags:
-        there = [name for name, flag in INSTRUCTIONS.items() if flag in flags]
-        yield "instructions", ", ".join(there) or "none of " + ", ".join(INSTRUCTIONS)
+    yield "instructions", ", ".join(there) or "none of " + ", ".join(INSTRUCTIONS)
 
 
 def _gpus() -> Iterator[tuple[str, str]]:
@@ -117,11 +102,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def _cpu_flags() -> set[str]:
-    """What the first processor can do, where the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(errors="replace").splitlines() if info.exists() else []
-    named = (line.partition(":")[2].split() for line in lines if line.lower().startswith(("flags", "features")))
-    return set(next(named, []))
