@@ -74,12 +74,12 @@ def test_reach() -> None:
     assert ir.grad is not None
     rows, columns = ir.grad[0, 0].nonzero().unbind(1)
     reached = max(116 - rows.min(), rows.max() - 116, 123 - columns.min(), columns.max() - 123)
-    assert 40 < reached <= CMMDLRT.reach
+    assert 40 < reached <= model.reach
 
 
 def test_inner_part_of_a_tile_is_exact() -> None:
     model, (ir, vis) = network().double(), torch.rand(2, 1, 1, 320, 328, dtype=torch.float64)
-    tile, border = slice(16, 16 + 280), CMMDLRT.reach
+    tile, border = slice(16, 16 + 280), model.reach
     inner = slice(border, 280 - border)
     whole = model(ir, vis)[..., 16 + border : 16 + 280 - border, 16 + border : 16 + 280 - border]
     part = model(ir[..., tile, tile], vis[..., tile, tile])[..., inner, inner]

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cmmdl.tiling import fuse_tiled, tile_count
+from cmmdl import Fuser
+from cmmdl.models.rt import CMMDLRT, CMMDLRTConfig
+from cmmdl.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 
 
 @settings(max_examples=60, deadline=None)
@@ -57,3 +59,33 @@ def test_tiles_that_differ_are_blended_smoothly() -> None:
 def test_senseless_tiles_are_refused(tile: int, overlap: int) -> None:
     with pytest.raises(ValueError, match="overlap < tile"):
         fuse_tiled(torch.maximum, torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), tile=tile, overlap=overlap)
+
+
+@pytest.mark.parametrize(("tile", "height", "width"), [(200, 210, 333), (203, 390, 64)])
+def test_a_network_that_sees_only_so_far_is_exact(tile: int, height: int, width: int) -> None:
+    torch.manual_seed(0)
+    model = CMMDLRT(CMMDLRTConfig(width=4, depth=2, spectrum=4)).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    ir, vis = torch.rand(2, 1, 1, height, width)
+    calls = list[int]()
+
+    def run(a: Tensor, b: Tensor) -> Tensor:
+        calls.append(a.shape[-1])
+        return model(a, b)
+
+    with torch.no_grad():
+        whole = model(ir, vis)
+        tiled = fuse_tiled_exactly(run, ir, vis, tile=tile, reach=model.reach)
+        blended = fuse_tiled(model, ir, vis, tile=tile, overlap=64)
+    assert len(calls) == exact_tile_count(height, width, tile=tile, reach=model.reach) > 1
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=2e-6)
+    assert (blended - whole).abs().max() > 1e-4  # so the test can tell
+    fused = Fuser(model, backend="torch", tile=tile).fuse_luma(ir, vis)
+    torch.testing.assert_close(fused, whole, rtol=0, atol=2e-6)
+
+
+def test_too_small_for_exact_tiles() -> None:
+    picture = torch.zeros(1, 1, 300, 300)
+    with pytest.raises(ValueError, match="176 are needed"):
+        fuse_tiled_exactly(torch.maximum, picture, picture, tile=exact_tile(84) - 1, reach=84)

@@ -16,7 +16,7 @@ from cmmdl.images import MAX_PIXELS, Note
 from cmmdl.memory import available_bytes
 from cmmdl.pictures import Picture, Range, Result, Source
 from cmmdl.runtime import open_backend
-from cmmdl.tiling import fuse_tiled, tile_count
+from cmmdl.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 
 if TYPE_CHECKING:
     import torch
@@ -162,12 +162,19 @@ class Fuser:
     def _tiled(self, ir: Pixels, vis: Pixels, tile: int) -> Pixels:
         """In tiles, or as a whole if one tile is enough."""
         height, width = vis.shape[-2:]
-        overlap = min(OVERLAP, tile // 4)
-        count = tile_count(height, width, tile=tile, overlap=overlap)
-        if count == 1:
+        if max(height, width) <= tile:
             return self._run(ir, vis)
+        reach, overlap = self.backend.reach, min(OVERLAP, tile // 4)
+        exact = reach is not None and tile >= exact_tile(reach)
+        count = (
+            exact_tile_count(height, width, tile=tile, reach=reach or 0)
+            if exact
+            else tile_count(height, width, tile=tile, overlap=overlap)
+        )
         if self.tile is None:
             self.note(f"{width}x{height} does not fit into the free memory: fused in {count} tiles of {tile} pixels")
+        if exact:
+            return fuse_tiled_exactly(self._run, ir, vis, tile=tile, reach=reach or 0)
         return fuse_tiled(self._run, ir, vis, tile=tile, overlap=overlap)
 
     def _run(self, ir: Pixels, vis: Pixels) -> Pixels:

@@ -15,6 +15,7 @@ class Backend(Protocol):
         device: Where it runs; ``"cpu"`` or a torch device.
         precision: What it computes in, for messages.
         bytes_per_pixel: Memory that a pixel takes at the peak.
+        reach: Pixels in each direction that an output pixel can depend on, None where that is unknown or all.
         model: The torch module where there is one, else None.
     """
 
@@ -22,6 +23,7 @@ class Backend(Protocol):
     device: Any
     precision: str
     bytes_per_pixel: float
+    reach: int | None
     model: Any
 
     def run(self, ir: Pixels, vis: Pixels) -> Pixels:

@@ -45,6 +45,7 @@ class OnnxBackend:
             raise UserError(f"{path}: no network that ONNX Runtime can run ({reason}); export it again") from error
         self.signature = _signature(self.session, str(path))
         self.precision = self.signature.precision
+        self.reach = self.signature.reach
         self.bytes_per_pixel = self.signature.bytes_per_pixel or BYTES_PER_PIXEL
 
     def _options(self, ort: Any) -> Any:

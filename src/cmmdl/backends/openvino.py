@@ -38,6 +38,7 @@ class OpenVinoBackend:
         model = read_network(core, Path(path))
         self.signature = _signature(model, str(path))
         self.precision = "bfloat16" if bfloat16 else self.signature.precision
+        self.reach = self.signature.reach
         self.bytes_per_pixel = self.signature.bytes_per_pixel or BYTES_PER_PIXEL
         settings = {
             "INFERENCE_NUM_THREADS": self.threads,

@@ -45,6 +45,7 @@ class TorchBackend:
         model = merged() if merged is not None else model
         self.dtype = torch.float64 if precision == "float64" else torch.float32
         self.model = model.to(self.device, self.dtype).eval()
+        self.reach: int | None = getattr(model, "reach", None)
         self.bytes_per_pixel = bytes_per_pixel(model) * self.dtype.itemsize / 4
 
     def run(self, ir: Pixels, vis: Pixels) -> Pixels:

@@ -25,6 +25,7 @@ class Signature:
         weights: SHA-256 of the weights file that it was made of.
         precision: ``float32``, ``float16`` or ``int8``.
         bytes_per_pixel: Peak memory for each pixel, 0 if unknown.
+        reach: Pixels in each direction that an output pixel can depend on, None where that is unknown or all.
         sides: Batch, height and width that it takes, None where any.
     """
 
@@ -34,6 +35,7 @@ class Signature:
     weights: str = ""
     precision: str = "float32"
     bytes_per_pixel: float = 0
+    reach: int | None = None
     sides: tuple[int | None, int | None, int | None] = (None, None, None)
 
     def check(self, shape: Sequence[int]) -> None:
@@ -59,13 +61,14 @@ class Signature:
             "cmmdl.weights": self.weights,
             "cmmdl.precision": self.precision,
             "cmmdl.bytes_per_pixel": f"{self.bytes_per_pixel:g}",
+            "cmmdl.reach": "" if self.reach is None else str(self.reach),
             "cmmdl.preprocessing": PREPROCESSING,
         }
 
 
 def from_text(text: dict[str, str], file: str, sides: tuple[int | None, int | None, int | None]) -> Signature:
     """What a file's metadata says; of a file with none, what can be supposed."""
-    memory = text.get("cmmdl.bytes_per_pixel", "")
+    memory, reach = text.get("cmmdl.bytes_per_pixel", ""), text.get("cmmdl.reach", "")
     return Signature(
         file,
         text.get("cmmdl.model", ""),
@@ -73,6 +76,7 @@ def from_text(text: dict[str, str], file: str, sides: tuple[int | None, int | No
         text.get("cmmdl.weights", ""),
         text.get("cmmdl.precision", "float32"),
         float(memory) if memory.replace(".", "", 1).isdigit() else 0,
+        int(reach) if reach.isdigit() else None,
         sides,
     )
 

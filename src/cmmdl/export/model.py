@@ -70,7 +70,15 @@ def export_model(
     if not name:
         name = type(module).__name__ if isinstance(model, nn.Module) else Path(model).stem
     weights = "" if isinstance(model, nn.Module) else weights_hash(model)
-    facts = Signature(str(output), name, version("cmmdl"), weights, precision, _bytes_per_pixel(module))
+    facts = Signature(
+        str(output),
+        name,
+        version("cmmdl"),
+        weights,
+        precision,
+        _bytes_per_pixel(module),
+        getattr(module, "reach", None),
+    )
     data = _in_precision(to_onnx(module, facts.to_text()), precision, calibration, facts)
     with TemporaryDirectory() as folder:
         draft = Path(folder) / f"draft{SUFFIXES[format]}"

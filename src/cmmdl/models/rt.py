@@ -139,9 +139,6 @@ class CMMDLRT(nn.Module):
         config: What it is made of.
     """
 
-    reach = BLOCK * (1 + 1 + 2 + 4) + BLOCK + SHUFFLE * 8
-    """Pixels in each direction that an output pixel can depend on, at most, with the default configuration."""
-
     bytes_per_pixel = 500
     """Peak memory for each pixel in float32, at most, on any runtime (measured at 640x480: 380 with what is loaded)."""
 
@@ -158,6 +155,11 @@ class CMMDLRT(nn.Module):
         assert self.tail.bias is not None
         nn.init.zeros_(self.tail.bias)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def reach(self) -> int:
+        """Pixels in each direction that an output pixel can depend on, at most."""
+        return BLOCK * (1 + 2 + 4) + 2 * BLOCK + SHUFFLE * (self.config.depth + 4)
 
     def forward(self, ir: Tensor, vis: Tensor) -> Tensor:
         """Fuse luma.
