@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from cmmdl.bench.peak import peak_bytes
 from cmmdl.bench.worker import repeated
 from cmmdl.cli import main
 from cmmdl.errors import UserError
+from conftest import ROOT
 
 MIB = 2**20
 
@@ -265,3 +267,38 @@ def test_wrong_options_are_answered_at_once(tmp_path: Path) -> None:
         result = runner.invoke(main, ["bench", *arguments])
         assert result.exit_code == 1
         assert words in result.output
+
+
+def growth() -> Any:
+    spec = importlib.util.spec_from_file_location("growth", ROOT / "benchmarks" / "growth.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["growth"] = module  # where its dataclass looks for the types
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_growth_is_drawn_for_each_pixel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    script = growth()
+    assert script.size_of(0.1) == (368, 272)
+    assert script.size_of(16) == (4624, 3472)
+    rows = [measured(Case("mean", "torch", width=1000, height=1000 * k, tile=64), [0.5 * k]) for k in (1, 2)]
+    rows[1].processes.append(process([1.0], peak=310 * MIB))
+    tiled_anyway = measured(Case("mean", "torch", width=4000, height=1000), [9.0], notes=["fused in 4 tiles"])
+    failed = Row(Case("mean", "torch", width=5000, height=1000), failure="out of memory")
+    line = {"name": "one", "tile": 64, **table.as_dict([*rows, tiled_anyway, failed], MACHINE, Plan())}
+    found = script.points(line)
+    assert [point[:2] for point in found] == [(1.0, pytest.approx(500)), (2.0, pytest.approx(500))]
+    assert [point[2] for point in found] == pytest.approx([104.8576, 57.67168])
+    script.report([line])
+    printed = capsys.readouterr().out
+    assert "left out: one, 4.00 MP: fused in 4 tiles" in printed
+    assert "left out: one, 5.00 MP: out of memory" in printed
+    assert "at most 110 MiB above the imports" in printed
+    assert "10 bytes more for each pixel more" in printed
+    script.draw([line], tmp_path / "a.svg")
+    script.draw([line], tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert (tmp_path / "a.svg").read_text().count("</svg>") == 1
