@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,8 +91,9 @@ def points(line: dict) -> list[tuple[float, float, float]]:
     return found
 
 
-def report(lines: list[dict]) -> None:
-    """A line a series: the least and most for each pixel, and the most memory."""
+def report(lines: list[dict]) -> float:
+    """A line a series: the least and most for each pixel, and the most memory; returns that of tiled ones in MiB."""
+    tiled = 0.0
     for line in lines:
         found = points(line)
         if not found:
@@ -102,10 +104,12 @@ def report(lines: list[dict]) -> None:
             f"{line['name']}: {found[0][0]:.2f} to {found[-1][0]:.2f} MP, {min(times):.0f} to {max(times):.0f} ns and "
             f"{min(sizes):.0f} to {max(sizes):.0f} bytes a pixel, at most {most:.0f} MiB above the imports"
         )
+        tiled = max(tiled, most) if line["tile"] else tiled
         if line["tile"] and len(found) > 1:
             (small, _, before), (large, _, after) = found[0], found[-1]
             slope = (after * large - before * small) / (large - small)
             print(f"  from {small:.2f} to {large:.2f} MP it took {slope:.0f} bytes more for each pixel more")
+    return tiled
 
 
 def draw(lines: list[dict], path: Path) -> None:
@@ -150,6 +154,7 @@ def main() -> None:
     parser.add_argument("--full-rounds", type=int, default=1, help="processes of the full one, one timed call each")
     parser.add_argument("--small-tile", type=int, default=1024)
     parser.add_argument("--full-tile", type=int, default=512)
+    parser.add_argument("--tiled-limit", type=float, metavar="MIB", help="fail if a tiled run takes more memory")
     parser.add_argument("--json", type=Path, default=Path("docs/growth.json"))
     parser.add_argument("--plot", type=Path, default=Path("docs/growth.svg"), help=".svg, .png or .pdf")
     parser.add_argument("--draw", action="store_true", help="measure nothing, draw what the JSON file holds")
@@ -162,8 +167,10 @@ def main() -> None:
             figures[name] = run(lines(options), plan, sorted(options.sizes))
             write_bytes(options.json, (json.dumps(figures, indent=1) + "\n").encode())
     found = [line for name in ("small", "full") for line in figures.get(name, [])]
-    report(found)
+    tiled = report(found)
     draw(found, options.plot)
+    if options.tiled_limit is not None and tiled > options.tiled_limit:
+        sys.exit(f"a tiled run took {tiled:.0f} MiB, more than {options.tiled_limit:g}")
 
 
 if __name__ == "__main__":

@@ -292,7 +292,7 @@ def test_growth_is_drawn_for_each_pixel(tmp_path: Path, capsys: pytest.CaptureFi
     found = script.points(line)
     assert [point[:2] for point in found] == [(1.0, pytest.approx(500)), (2.0, pytest.approx(500))]
     assert [point[2] for point in found] == pytest.approx([104.8576, 57.67168])
-    script.report([line])
+    assert script.report([line]) == pytest.approx(110)
     printed = capsys.readouterr().out
     assert "left out: one, 4.00 MP: fused in 4 tiles" in printed
     assert "left out: one, 5.00 MP: out of memory" in printed
