@@ -3,9 +3,9 @@
     python benchmarks/ablations.py --data ../shared/data/train -o runs/ablations       # all, then docs/ablations.md
     python benchmarks/ablations.py --data ../shared/data/train -o runs/ablations --only "crop"
 
-Every row is `configs/cmmdl-rt.toml` with the settings that the row names, trained by `cmmdl train` for as many steps
-and scored on the pairs of `configs/validation-NAME.txt`, fused with the min-max stretch. The test pairs are untouched.
-A run that is interrupted continues; a run that is done is only scored.
+Every row is `configs/cmmdl-rt-stage1.toml` with the settings that the row names, trained by `cmmdl train` for as many
+steps and scored on the pairs of `configs/validation-NAME.txt`, fused with the min-max stretch. The test pairs are
+untouched. A run that is interrupted continues; a run that is done is only scored.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from cmmdl.training.config import Source
 from cmmdl.training.data import find_pairs, read_stems
 
 ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / "configs" / "cmmdl-rt-stage1.toml"
 DOCS = ROOT / "docs" / "ablations.md"
 METRICS = ["EN", "SD", "SF", "MI", "SCD", "VIF", "Qabf", "SSIM", "QCB", "Nabf"]
 """The last two are in no loss."""
@@ -70,7 +71,7 @@ def train(name: str, settings: list[str], data: Path, folder: Path, steps: int) 
     given = [text for text in settings if not text.startswith("without ")]
     rows = ", ".join("{ " + ", ".join(f"{k} = {toml(v)}" for k, v in source.items()) + " }" for source in sources)
     given += [f"data.sources=[{rows}]", f"run.steps={steps}", f"val.every={10 * steps}"]
-    command = [sys.executable, "-m", "cmmdl", "train", str(ROOT / "configs" / "cmmdl-rt.toml"), "-o", str(folder)]
+    command = [sys.executable, "-m", "cmmdl", "train", str(CONFIG), "-o", str(folder)]
     begun = time.monotonic()
     subprocess.run([*command, *(word for text in given for word in ("--set", text))], check=True, cwd=ROOT)
     minutes = (time.monotonic() - begun) / 60
@@ -115,7 +116,7 @@ def table(results: dict[str, dict], steps: int) -> str:
         "# Ablations\n\n"
         f"{(__doc__ or '').strip().splitlines()[0]} Written by\n"
         "`python benchmarks/ablations.py --data DIR -o FOLDER`.\n\n"
-        f"Every row is `configs/cmmdl-rt.toml` with the change that it names, {steps} steps, seed 1 unless it says "
+        f"Every row is `configs/{CONFIG.name}` with the change that it names, {steps} steps, seed 1 unless it says "
         "otherwise; the scores are means over the validation pairs, stretched. `total` is the mean over the eight "
         "trained metrics in units of their spread over published methods; three seeds of the recipe show how much of "
         "a difference is chance. QCB and Nabf are in no loss. `corr` is the least correlation with either source of "
