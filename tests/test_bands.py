@@ -157,3 +157,23 @@ def test_places_are_used_again_but_not_while_a_map_lies_in_them(monkeypatch: pyt
     larger = allocator.room((1, 64, 512, 512), torch.float32, torch.contiguous_format)
     assert larger.shape == (1, 64, 512, 512)
     assert not allocator._kept
+
+
+def test_planar_maps_are_wide_and_their_channels_spaced(small_bands: None) -> None:
+    x = torch.randn(2, 3, 32, 32).to(torch.bfloat16)
+    with torch.no_grad():
+        planar = in_bands(lambda x: x * 2, x, planar=True)
+        assert planar.dtype == torch.float32
+        assert planar.stride() == (3 * (1024 + bands.SPACING), 1024 + bands.SPACING, 32, 1)
+        assert torch.equal(planar, 2 * x.float())
+
+
+def test_bfloat16_in_bands(small_bands: None) -> None:
+    model = network().float()
+    ir, vis = torch.rand(2, 1, 1, 33, 27)
+    with torch.inference_mode():
+        single = model(ir, vis)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(ir, vis)
+    assert half.dtype == torch.bfloat16
+    assert 1e-5 < (half - single).abs().mean() < 4e-3

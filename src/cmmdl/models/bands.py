@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from cmmdl.allocator import room
+from cmmdl.models.norm import at_least_float32
 
 BAND_PIXELS = 16 * 640
 """Pixels in one band, halo not counted: 2.5 MiB of 64 float32 channels."""
@@ -24,8 +25,12 @@ BAND_PIXELS = 16 * 640
 CHANNELS = 4
 """Channels in one group: Fourier transforms of a few maps at a time are several times as fast as of all at once."""
 
-LEAST_ROWS = 3
+LEAST_ROWS = 4
 """Rows of a band beside each row of its halo, however wide the picture is: a halo costs time."""
+
+SPACING = 16
+"""Numbers between the channels of a planar map. Without them all channels of a pixel can lie a multiple of 4096 bytes
+apart, where a cache holds only a few of them at a time."""
 
 
 def in_bands(
@@ -38,7 +43,8 @@ def in_bands(
         maps: ``(B, C_k, H, W)``, all of one height.
         halo: How many rows up and down a pixel of the result depends on. The function sees the picture's own border
             at the picture's border only, and what it makes of the border between bands is cut off with the halo.
-        planar: Lay the result of bands out channel by channel, as a Fourier transform wants it, not channels-last.
+        planar: Lay the result of bands out channel by channel and at least in float32, as a Fourier transform wants
+            it, not channels-last.
         into: Where to put the first results if bands are taken; may be maps of which the function uses no halo. By
             default, and for the results beyond, new maps.
 
@@ -105,8 +111,13 @@ def over_channels(function: Callable[..., Tensor], *maps: Tensor, into: Tensor |
 
 
 def _room(sample: Tensor, size: tuple[int, ...], planar: bool) -> Tensor:
-    """An empty map of a sample's type."""
-    return room(size, sample.dtype, torch.contiguous_format if planar else torch.channels_last)
+    """An empty map of a sample's type, or wider as in `in_bands`."""
+    if not planar:
+        return room(size, sample.dtype, torch.channels_last)
+    batch, channels, height, width = size
+    dtype = at_least_float32(sample[:0]).dtype
+    flat = room((batch, channels, 1, height * width + SPACING), dtype, torch.contiguous_format)
+    return flat[..., : height * width].view(size)
 
 
 def worthwhile(x: Tensor) -> bool:

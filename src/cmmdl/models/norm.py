@@ -81,6 +81,14 @@ def without_autocast(x: Tensor) -> AbstractContextManager[None]:
     return torch.autocast(device, enabled=False)
 
 
+def lowered(x: Tensor) -> Tensor:
+    """``x`` in the type of autocast's convolutions where autocast is on for inference: once, not in each of them."""
+    device = x.device.type
+    if torch.is_grad_enabled() or not torch.is_autocast_enabled(device):
+        return x
+    return x.to(torch.get_autocast_dtype(device))
+
+
 def at_least_float32(x: Tensor) -> Tensor:
     """Spectra and statistics over all pixels need single precision: half-precision maps are widened, others kept."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmmdl.models.bands import in_bands
-from cmmdl.models.norm import ChannelLayerNorm
+from cmmdl.models.norm import ChannelLayerNorm, lowered
 from cmmdl.models.sfca import SFCA, projection
 
 
@@ -51,5 +51,5 @@ class RestormerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, width, H, W)`` to the same shape."""
-        x = in_bands(torch.add, x, self.sfca(in_bands(self.norm1, x)))
-        return in_bands(lambda x: x + self.gdfn(self.norm2(x)), x, halo=1)
+        x = in_bands(torch.add, x, self.sfca(in_bands(lambda x: lowered(self.norm1(x)), x)))
+        return in_bands(lambda x: x + self.gdfn(lowered(self.norm2(x))), x, halo=1)

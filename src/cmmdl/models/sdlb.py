@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmmdl.models.norm import without_autocast
+
 Coupling = Literal["released", "invertible"]
 
 HALO = 6
@@ -31,7 +33,9 @@ class SubNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, width, H, W)`` to the same shape."""
-        y = reflect_border(F.relu6(self.expand(x), inplace=True))
+        y = F.relu6(self.expand(x), inplace=True)
+        with without_autocast(y):  # which would widen the map for its border
+            y = reflect_border(y)
         return x + self.project(F.relu6(self.depthwise(y), inplace=True))
 
 

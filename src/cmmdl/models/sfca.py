@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmmdl.models.bands import in_bands, over_channels, sum_over_bands
-from cmmdl.models.norm import ChannelLayerNorm, at_least_float32, without_autocast
+from cmmdl.models.norm import ChannelLayerNorm, at_least_float32, lowered, without_autocast
 
 Q, K, V, U = range(4)
 """Numbers of the projections of SFCA's input: query, key, value, and what the frequency stage convolves."""
@@ -50,15 +50,16 @@ class SFCA(nn.Module):
         s = in_bands(lambda x: mix_channels(self._map(x, V), matrix), x, halo=1)
         if not self.frequency:
             return s
-        u = in_bands(lambda x: at_least_float32(self._map(x, U)), x, halo=1, planar=True)
-        key = in_bands(lambda s: at_least_float32(self._key_or_value(s, 0)), s, halo=1, planar=True)
+        u = at_least_float32(in_bands(lambda x: self._map(x, U), x, halo=1, planar=True))
+        key = at_least_float32(in_bands(lambda s: self._key_or_value(s, 0), s, halo=1, planar=True))
         r = over_channels(circular_convolution, u, key, into=u)
         del u, key
         return in_bands(self._join, s, r, halo=1)
 
     def _join(self, s: Tensor, r: Tensor) -> Tensor:
         """``s + 1x1(LN(r) v')``: both stages' results, the value ``v'`` made of the first's."""
-        return s + self.project_frequency(self.norm(r) * self._key_or_value(s, 1))
+        r = self.norm(r.contiguous(memory_format=torch.channels_last))
+        return s + self.project_frequency(lowered(r) * self._key_or_value(s, 1))
 
     def attention(self, gram: Tensor, squares_q: Tensor, squares_k: Tensor) -> Tensor:
         """The attention maps with the output projection folded in.
