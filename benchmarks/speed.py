@@ -2,9 +2,14 @@
 
     python benchmarks/speed.py                      # inference at 256x256 and 640x480, and one training step
     python benchmarks/speed.py --only training --rounds 5
+    python benchmarks/speed.py --accuracy           # errors against the plain network in float64, --size 480 640
 
 The sides take turns. The plain side runs with the default allocator; the library's side sets its own, as its command
-line does. The ratio is plain over ours, of the medians over rounds.
+line does. The time ratio is plain over ours, of the medians over rounds, the memory ratio ours over plain.
+
+What the processor can do is measured in the library's process, after the calls: the rate of a channels-last 3x3
+convolution from 64 to 64 channels. The last column is the time that the convolutions and matrix products of the network
+would take at that rate, as a share of the time measured; for inference only.
 """
 
 from __future__ import annotations
@@ -55,7 +60,26 @@ def worker(side: str, kind: str, height: int, width: int, repeats: int, precisio
         step()
         times.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": statistics.median(times[1:]), "peak_mib": peak}
+    return {"seconds": statistics.median(times[1:]), "peak_mib": peak, "gflops": convolution_rate(precision)}
+
+
+def convolution_rate(precision: str) -> float:
+    """Thousand million operations a second of a 3x3 convolution, 64 to 64 channels, on 40 rows of 640 pixels."""
+    import time
+
+    import torch
+    import torch.nn.functional as F
+
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    x, kernel = torch.randn(1, 64, 40, 640, dtype=dtype), torch.randn(64, 64, 3, 3, dtype=dtype)
+    x, kernel = (t.to(memory_format=torch.channels_last) for t in (x, kernel))
+    times = []
+    with torch.inference_mode():
+        for _ in range(30):
+            start = time.perf_counter()
+            F.conv2d(x, kernel, padding=1)
+            times.append(time.perf_counter() - start)
+    return 2 * 9 * 64 * 64 * 40 * 640 / statistics.median(times) / 1e9
 
 
 def inference_step(model, ir, vis, precision):
@@ -99,10 +123,67 @@ def compare(task: str, rounds: int, repeats: int, precision: str) -> str:
     plain, ours = (statistics.median(r["seconds"] for r in results) for results in sides.values())
     memory_plain, memory_ours = (statistics.median(r["peak_mib"] for r in results) for results in sides.values())
     ratios = [p["seconds"] / o["seconds"] for p, o in zip(sides["plain"], sides["ours"], strict=True)]
+    rate = statistics.median(r["gflops"] for r in sides["ours"])
+    kind, height, width = TASKS[task]
+    share = f"{100 * operations(height, width) / 1e9 / rate / ours:.0f} %" if kind == "infer" else ""
     return (
         f"| {task} | {precision} | {plain:.2f} | {ours:.2f} | **{plain / ours:.2f}** "
-        f"({min(ratios):.2f}-{max(ratios):.2f}) | {memory_plain:.0f} | {memory_ours:.0f} |"
+        f"({min(ratios):.2f}-{max(ratios):.2f}) | {memory_plain:.0f} | {memory_ours:.0f} "
+        f"| {memory_ours / memory_plain:.2f} | {rate:.0f} | {share} |"
     )
+
+
+def operations(height: int, width: int) -> float:
+    """Convolutions and matrix products of inference on one pair, two operations a multiplication."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from cmmdl.models.cmmdl import CMMDL
+
+    small = torch.rand(1, 1, 64, 64)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        CMMDL().eval()(small, small)
+    return counter.get_total_flops() * height * width / small.numel()
+
+
+def pair(height: int, width: int):
+    """A synthetic scene: luma of both modalities, ``(1, 1, H, W)``."""
+    import torch
+
+    from cmmdl.scenes import synthetic_pair
+
+    return [
+        torch.from_numpy(image.reshape(height, width, -1).mean(-1)).float()[None, None] / 255
+        for image in synthetic_pair(height, width)
+    ]
+
+
+def accuracy(height: int, width: int) -> None:
+    """Prints how far both sides are from the plain network in float64, and bfloat16 from float32, in grey levels."""
+    import torch
+
+    sys.path.insert(0, str(Path(__file__).parent))
+    from cmmdl.allocator import reuse_memory
+    from cmmdl.weights import load_model
+    from plain_network import PlainCMMDL
+
+    reuse_memory()
+    ours, plain = load_model("cmmdl-ivf").eval(), PlainCMMDL().eval()
+    plain.load_state_dict(ours.state_dict())
+    ir, vis = pair(height, width)
+    with torch.inference_mode():
+        results = {"ours, float32": ours(ir, vis), "plain, float32": plain(ir, vis)}
+        with torch.autocast("cpu", torch.bfloat16):
+            half = ours(ir, vis).float()
+        exact = plain.double()(ir.double(), vis.double())
+    print(f"| {width}x{height}, against plain in float64 | mean, grey levels | maximum |\n|---|---|---|")
+    for name, result in results.items():
+        error = 255 * (result - exact).abs()
+        print(f"| {name} | {error.mean():.2e} | {error.max():.2e} |")
+    error = 255 * (half - results["ours, float32"]).abs()
+    print(f"| bfloat16 against ours in float32 | {error.mean():.2e} | {error.max():.2e} |")
+    shares = [100 * (error <= level).double().mean().item() for level in (1, 4)]
+    print(f"\nbfloat16 within 1 grey level of float32: {shares[0]:.3f} %, within 4: {shares[1]:.4f} %")
 
 
 def machine() -> str:
@@ -124,14 +205,22 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="timed calls in each process, after one untimed")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of the library's side")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--accuracy", action="store_true", help="errors instead of times")
+    parser.add_argument("--size", nargs=2, type=int, default=(480, 640), metavar=("H", "W"), help="for --accuracy")
     options = parser.parse_args()
     if options.worker:
         side, task, repeats, precision = options.worker
         print(json.dumps(worker(side, *TASKS[task], int(repeats), precision)))
         return
     print(f"{machine()}\n")
-    print("| task | precision | plain, s | ours, s | ratio (range) | plain, MiB | ours, MiB |")
-    print("|---|---|---|---|---|---|---|")
+    if options.accuracy:
+        accuracy(*options.size)
+        return
+    print(
+        "| task | precision | plain, s | ours, s | ratio (range) | plain, MiB | ours, MiB | ratio "
+        "| convolution, GFLOPS | of that rate |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for task in TASKS:
         if options.only in task:
             print(compare(task, options.rounds, options.repeats, options.precision), flush=True)
