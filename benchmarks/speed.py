@@ -115,21 +115,27 @@ def run(side: str, task: str, repeats: int, precision: str) -> dict[str, float]:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
-def compare(task: str, rounds: int, repeats: int, precision: str) -> str:
-    sides: dict[str, list[dict[str, float]]] = {"plain": [], "ours": []}
+def compare(task: str, rounds: int, repeats: int, precisions: list[str]) -> list[str]:
+    plain: list[dict[str, float]] = []
+    ours: dict[str, list[dict[str, float]]] = {precision: [] for precision in precisions}
     for _ in range(rounds):
-        for side, results in sides.items():
-            results.append(run(side, task, repeats, precision if side == "ours" else "fp32"))
-    plain, ours = (statistics.median(r["seconds"] for r in results) for results in sides.values())
-    memory_plain, memory_ours = (statistics.median(r["peak_mib"] for r in results) for results in sides.values())
-    ratios = [p["seconds"] / o["seconds"] for p, o in zip(sides["plain"], sides["ours"], strict=True)]
-    rate = statistics.median(r["gflops"] for r in sides["ours"])
+        plain.append(run("plain", task, repeats, "fp32"))
+        for precision, results in ours.items():
+            results.append(run("ours", task, repeats, precision))
+    return [row(task, precision, plain, results) for precision, results in ours.items()]
+
+
+def row(task: str, precision: str, plain: list[dict[str, float]], ours: list[dict[str, float]]) -> str:
+    before, after = ({k: statistics.median(r[k] for r in results) for k in results[0]} for results in (plain, ours))
+    ratios = [p["seconds"] / o["seconds"] for p, o in zip(plain, ours, strict=True)]
     kind, height, width = TASKS[task]
-    share = f"{100 * operations(height, width) / 1e9 / rate / ours:.0f} %" if kind == "infer" else ""
+    least = operations(height, width) / 1e9 / after["gflops"]
+    share = f"{100 * least / after['seconds']:.0f} %" if kind == "infer" else ""
     return (
-        f"| {task} | {precision} | {plain:.2f} | {ours:.2f} | **{plain / ours:.2f}** "
-        f"({min(ratios):.2f}-{max(ratios):.2f}) | {memory_plain:.0f} | {memory_ours:.0f} "
-        f"| {memory_ours / memory_plain:.2f} | {rate:.0f} | {share} |"
+        f"| {task} | {precision} | {before['seconds']:.2f} | {after['seconds']:.2f} "
+        f"| **{before['seconds'] / after['seconds']:.2f}** ({min(ratios):.2f}-{max(ratios):.2f}) "
+        f"| {before['peak_mib']:.0f} | {after['peak_mib']:.0f} | {after['peak_mib'] / before['peak_mib']:.2f} "
+        f"| {after['gflops']:.0f} | {share} |"
     )
 
 
@@ -203,7 +209,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="run the tasks whose name contains this")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
     parser.add_argument("--repeats", type=int, default=3, help="timed calls in each process, after one untimed")
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of the library's side")
+    parser.add_argument(
+        "--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32"], help="of the library's side"
+    )
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--accuracy", action="store_true", help="errors instead of times")
     parser.add_argument("--size", nargs=2, type=int, default=(480, 640), metavar=("H", "W"), help="for --accuracy")
@@ -223,7 +231,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|---|")
     for task in TASKS:
         if options.only in task:
-            print(compare(task, options.rounds, options.repeats, options.precision), flush=True)
+            print(*compare(task, options.rounds, options.repeats, options.precision), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

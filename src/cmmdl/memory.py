@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-BYTES_PER_PIXEL = 64 * 4 * 28
-"""Peak memory of the network for each pixel, as measured at 640x480 with freed memory kept (`reuse_memory`).
+BYTES_PER_PIXEL = 64 * 4 * 9
+"""Peak memory of the network for each pixel on a CPU, where it works in bands: nine maps of 64 float32 channels."""
 
-That is twenty-eight maps of 64 float32 channels; kept memory is fragmented, the default allocator needs twenty.
-"""
+BYTES_PER_PIXEL_WHOLE = 64 * 4 * 20
+"""The same where it does not, on a GPU; and what is assumed of modules and files that do not say."""
 
 BYTES_PER_PIXEL_WITHOUT_WEIGHTS = 64 * 4
 """The same for a method without weights: some dozens of maps of one channel."""

@@ -12,7 +12,7 @@ from cmmdl.arrays import Pixels, to_numpy
 from cmmdl.backends.signature import Signature, from_text, sides_of
 from cmmdl.device import cpu_name, cpu_threads
 from cmmdl.errors import UserError
-from cmmdl.memory import BYTES_PER_PIXEL
+from cmmdl.memory import BYTES_PER_PIXEL_WHOLE
 
 
 class OnnxBackend:
@@ -46,7 +46,7 @@ class OnnxBackend:
         self.signature = _signature(self.session, str(path))
         self.precision = self.signature.precision
         self.reach = self.signature.reach
-        self.bytes_per_pixel = self.signature.bytes_per_pixel or BYTES_PER_PIXEL
+        self.bytes_per_pixel = self.signature.bytes_per_pixel or BYTES_PER_PIXEL_WHOLE
 
     def _options(self, ort: Any) -> Any:
         options = ort.SessionOptions()

@@ -12,7 +12,7 @@ from cmmdl.arrays import Pixels, to_numpy
 from cmmdl.backends.signature import Signature, from_text, sides_of
 from cmmdl.device import cpu_name, cpu_threads
 from cmmdl.errors import UserError
-from cmmdl.memory import BYTES_PER_PIXEL
+from cmmdl.memory import BYTES_PER_PIXEL_WHOLE
 
 
 class OpenVinoBackend:
@@ -39,7 +39,7 @@ class OpenVinoBackend:
         self.signature = _signature(model, str(path))
         self.precision = "bfloat16" if bfloat16 else self.signature.precision
         self.reach = self.signature.reach
-        self.bytes_per_pixel = self.signature.bytes_per_pixel or BYTES_PER_PIXEL
+        self.bytes_per_pixel = self.signature.bytes_per_pixel or BYTES_PER_PIXEL_WHOLE
         settings = {
             "INFERENCE_NUM_THREADS": self.threads,
             "PERFORMANCE_HINT": "LATENCY",

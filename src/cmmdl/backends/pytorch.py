@@ -8,7 +8,8 @@ from torch import nn
 from cmmdl.allocator import reuse_memory
 from cmmdl.arrays import Pixels, is_tensor
 from cmmdl.device import describe_device, find_device
-from cmmdl.memory import BYTES_PER_PIXEL, BYTES_PER_PIXEL_WITHOUT_WEIGHTS
+from cmmdl.memory import BYTES_PER_PIXEL, BYTES_PER_PIXEL_WHOLE, BYTES_PER_PIXEL_WITHOUT_WEIGHTS
+from cmmdl.models.cmmdl import CMMDL
 
 
 class TorchBackend:
@@ -46,7 +47,7 @@ class TorchBackend:
         self.dtype = torch.float64 if precision == "float64" else torch.float32
         self.model = model.to(self.device, self.dtype).eval()
         self.reach: int | None = getattr(model, "reach", None)
-        self.bytes_per_pixel = bytes_per_pixel(model) * self.dtype.itemsize / 4
+        self.bytes_per_pixel = bytes_per_pixel(model, self.device) * self.dtype.itemsize / 4
 
     def run(self, ir: Pixels, vis: Pixels) -> Pixels:
         """Fuses ``(B, 1, H, W)`` float32; a tensor of that shape on the backend's device comes back."""
@@ -67,7 +68,10 @@ class TorchBackend:
         return (pixels if is_tensor(pixels) else torch.from_numpy(pixels)).to(self.device, self.dtype)
 
 
-def bytes_per_pixel(model: nn.Module) -> float:
+def bytes_per_pixel(model: nn.Module, device: torch.device) -> float:
     """Peak memory of a module for each pixel in float32; a module may say it by an attribute of that name."""
-    learnt = next(model.parameters(), None) is not None
-    return float(getattr(model, "bytes_per_pixel", BYTES_PER_PIXEL if learnt else BYTES_PER_PIXEL_WITHOUT_WEIGHTS))
+    if hasattr(model, "bytes_per_pixel"):
+        return float(model.bytes_per_pixel)  # type: ignore[arg-type]
+    if next(model.parameters(), None) is None:
+        return BYTES_PER_PIXEL_WITHOUT_WEIGHTS
+    return BYTES_PER_PIXEL if isinstance(model, CMMDL) and device.type == "cpu" else BYTES_PER_PIXEL_WHOLE

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from torch import nn
+from torch import device, nn
 
 from cmmdl.atomic import write_bytes
 from cmmdl.backends import Backend
@@ -109,7 +109,7 @@ def _inference_module(model: str | Path | nn.Module) -> nn.Module:
 
 
 def _bytes_per_pixel(module: nn.Module) -> float:
-    return EXPORTED_BYTES_PER_PIXEL if isinstance(module, CMMDL) else bytes_per_pixel(module)
+    return EXPORTED_BYTES_PER_PIXEL if isinstance(module, CMMDL) else bytes_per_pixel(module, device("cpu"))
 
 
 def _in_precision(data: bytes, precision: str, calibration: tuple[Path, Path] | None, facts: Signature) -> bytes:

@@ -28,7 +28,6 @@ def matrix_spectra() -> Iterator[None]:
         (fdlb, "inverse_polar", inverse_polar),
         (sfca, "circular_convolution", circular_convolution),
     ]
-    replaced = [entry for entry in replaced if hasattr(*entry[:2])]
     kept = [getattr(module, name) for module, name, _ in replaced]
     for module, name, function in replaced:
         setattr(module, name, function)
@@ -76,7 +75,7 @@ def inverse_polar(amplitude: Tensor, phase: Tensor, size: tuple[int, int]) -> Te
     return inverse(real, imaginary, height, width)
 
 
-def circular_convolution(a: Tensor, b: Tensor, **_: object) -> Tensor:
+def circular_convolution(a: Tensor, b: Tensor) -> Tensor:
     """`cmmdl.models.sfca.circular_convolution` of ``(B, C, H, W)`` with the same."""
     (real_a, imaginary_a), (real_b, imaginary_b) = forward(a), forward(b)
     real = real_a * real_b - imaginary_a * imaginary_b
