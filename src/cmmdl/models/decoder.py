@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmmdl.models.bands import in_bands
+from cmmdl.models.norm import at_least_float32, without_autocast
 from cmmdl.models.restormer import RestormerBlock
 
 
@@ -33,4 +34,5 @@ class Decoder(nn.Module):
     def draw(self, x: Tensor) -> Tensor:
         """The last features ``(B, width, H, W)`` to luma."""
         hidden = F.leaky_relu(self.reduce(x), 0.01, inplace=True)
-        return torch.sigmoid(self.output(hidden))
+        with without_autocast(hidden):  # bfloat16 below 1 has steps of a whole grey level
+            return torch.sigmoid(self.output(at_least_float32(hidden)))
