@@ -34,9 +34,9 @@ def command(
     \b
     Examples:
       cmmdl train --ir data/ir --vis data/vis
-      cmmdl train configs/cmmdl-ivf.toml --set optim.lr=3e-4 --val-ir test/ir --val-vis test/vis
+      cmmdl train configs/cmmdl-ivf-stage1.toml --set optim.lr=3e-4 --val-ir test/ir --val-vis test/vis
       cmmdl train --ir data/ir --vis data/vis --init cmmdl-ivf -o runs/mine --set run.steps=2000
-      accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf.toml
+      accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf-stage1.toml
     """  # noqa: D301
     from cmmdl.allocator import reuse_memory
     from cmmdl.errors import UserError
