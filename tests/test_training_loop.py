@@ -129,7 +129,7 @@ def test_init_takes_weights_and_their_configuration(pairs: Path, tmp_path: Path)
     assert again.step == 1, "the finished run is found again, with the same settings"
 
 
-@pytest.mark.parametrize(("init", "message"), [("mean", "only weights of the CMMDL network"), ("nothing", "nothing")])
+@pytest.mark.parametrize(("init", "message"), [("mean", "only weights of a CMMDL network"), ("nothing", "nothing")])
 def test_init_refuses_what_cannot_be_trained(pairs: Path, tmp_path: Path, init: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         loop.train(tiny_config(tmp_path / "run", pairs, f"run.init={init}"))
