@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from cmmdl.bench.peak import peak_bytes
 
 ROWS = [
     ("torch", "float32", "rt.safetensors"),
@@ -106,7 +107,8 @@ def measure(backend: str, precision: str, file: str, options: argparse.Namespace
 
 
 def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Mebibytes that this process held at most."""
+    return (peak_bytes() or 0) / 2**20
 
 
 if __name__ == "__main__":
