@@ -51,7 +51,8 @@ class FDLB(nn.Module):
         join = partial(synthesis, size=(vis.shape[-2], vis.shape[-1]))
         with without_autocast(vis):
             polar_vis, polar_ir = self._spectrum(vis, self.pre_vis), self._spectrum(ir, self.pre_ir)
-            learnt = (*polar_vis.chunk(2), *polar_ir.chunk(2))
+            images = vis.shape[0]
+            learnt = (polar_vis[:images], polar_vis[images:], polar_ir[:images], polar_ir[images:])
             *learnt, shared = in_bands(self._learn, *learnt, planar=True, into=learnt)
             q_vis = over_channels(join, *learnt[:2], shared)
             del polar_vis, learnt[:2]
