@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -165,17 +166,15 @@ class Fuser:
         if max(height, width) <= tile:
             return self._run(ir, vis)
         reach, overlap = self.backend.reach, min(OVERLAP, tile // 4)
-        exact = reach is not None and tile >= exact_tile(reach)
-        count = (
-            exact_tile_count(height, width, tile=tile, reach=reach or 0)
-            if exact
-            else tile_count(height, width, tile=tile, overlap=overlap)
-        )
+        if reach is not None and tile >= exact_tile(reach):
+            count = exact_tile_count(height, width, tile=tile, reach=reach)
+            fuse = partial(fuse_tiled_exactly, reach=reach)
+        else:
+            count = tile_count(height, width, tile=tile, overlap=overlap)
+            fuse = partial(fuse_tiled, overlap=overlap)
         if self.tile is None:
             self.note(f"{width}x{height} does not fit into the free memory: fused in {count} tiles of {tile} pixels")
-        if exact:
-            return fuse_tiled_exactly(self._run, ir, vis, tile=tile, reach=reach or 0)
-        return fuse_tiled(self._run, ir, vis, tile=tile, overlap=overlap)
+        return fuse(self._run, ir, vis, tile=tile)
 
     def _run(self, ir: Pixels, vis: Pixels) -> Pixels:
         """The model on one batch."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from cmmdl.arrays import Pixels, to_numpy
+from cmmdl.arrays import Pixels
 from cmmdl.backends.signature import Signature, from_text, sides_of
 from cmmdl.device import cpu_name, cpu_threads
 from cmmdl.errors import UserError
@@ -49,8 +48,7 @@ class OpenVinoBackend:
 
     def run(self, ir: Pixels, vis: Pixels) -> NDArray[Any]:
         """Fuses ``(B, 1, H, W)`` float32."""
-        self.signature.check(vis.shape)
-        inputs = {"ir": np.ascontiguousarray(to_numpy(ir)), "vis": np.ascontiguousarray(to_numpy(vis))}
+        inputs = self.signature.inputs(ir, vis)
         try:
             return self.request.infer(inputs, share_inputs=True)[0]
         except RuntimeError as error:

@@ -42,8 +42,7 @@ class TorchBackend:
             torch.set_num_threads(threads)
         if self.device.type == "cpu":
             reuse_memory()
-        merged = getattr(model, "merged", None)
-        model = merged() if merged is not None else model
+        model = merged(model)
         self.dtype = torch.float64 if precision == "float64" else torch.float32
         self.model = model.to(self.device, self.dtype).eval()
         self.reach: int | None = getattr(model, "reach", None)
@@ -66,6 +65,12 @@ class TorchBackend:
 
     def _tensor(self, pixels: Pixels) -> torch.Tensor:
         return (pixels if is_tensor(pixels) else torch.from_numpy(pixels)).to(self.device, self.dtype)
+
+
+def merged(model: nn.Module) -> nn.Module:
+    """The simpler module for inference that a module gives by a method of that name, or the module itself."""
+    merge = getattr(model, "merged", None)
+    return merge() if merge is not None else model
 
 
 def bytes_per_pixel(model: nn.Module, device: torch.device) -> float:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from cmmdl.arrays import Pixels, to_numpy
 from cmmdl.errors import UserError
 
 PREPROCESSING = (
@@ -52,6 +57,15 @@ class Signature:
                 f"{self.file}: takes only {fixed}, not {given[2]}x{given[1]} in batches of {given[0]}; resize the "
                 "pictures, or export the network with free height and width"
             )
+
+    def inputs(self, ir: Pixels, vis: Pixels) -> dict[str, NDArray[Any]]:
+        """Both pictures, ``(B, 1, H, W)`` float32, as a runtime takes them.
+
+        Raises:
+            UserError: As `check`.
+        """
+        self.check(vis.shape)
+        return {"ir": np.ascontiguousarray(to_numpy(ir)), "vis": np.ascontiguousarray(to_numpy(vis))}
 
     def to_text(self) -> dict[str, str]:
         """The metadata of the file."""

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from cmmdl.device import cpu_name, cpu_threads, has_nvidia_driver
+from cmmdl.device import cpu_cores, cpu_name, has_nvidia_driver
 
 PACKAGES = ("cmmdl", "torch", "onnxruntime", "openvino", "numpy")
 """Whose versions a figure depends on."""
@@ -75,7 +75,7 @@ def machine() -> Machine:
     return Machine(
         processor=name,
         instructions=instructions,
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or cpu_threads(),
+        cores=cpu_cores(),
         memory_gib=_memory_gib(),
         system=platform.platform(),
         python=platform.python_version(),

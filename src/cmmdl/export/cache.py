@@ -8,7 +8,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from cmmdl.cards import PRETRAINED, find_card
+from cmmdl.cards import find_card
 from cmmdl.errors import UserError
 from cmmdl.images import Note
 
@@ -41,16 +41,15 @@ def cached_export(model: str | Path, note: Note) -> Path:
 
 
 def weights_hash(model: str | Path) -> str:
-    """SHA-256 of the weights file of a name, or of the file itself; empty for a method without weights.
+    """SHA-256 of the weights of a name, as its card has it, or of a file; empty for a method without weights.
 
     Raises:
         UserError: If there is no such name or file.
     """
     card = find_card(str(model))
-    if card is not None and not card.file:
-        return ""
-    weights = PRETRAINED / card.file if card is not None else Path(model)
+    if card is not None:
+        return card.sha256
     try:
-        return hashlib.sha256(weights.read_bytes()).hexdigest()
+        return hashlib.sha256(Path(model).read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"no model or file is called {str(model)!r}; `cmmdl models` lists the names") from error

@@ -11,7 +11,7 @@ from torch import device, nn
 
 from cmmdl.atomic import write_bytes
 from cmmdl.backends import Backend
-from cmmdl.backends.pytorch import bytes_per_pixel
+from cmmdl.backends.pytorch import bytes_per_pixel, merged
 from cmmdl.backends.signature import Signature
 from cmmdl.errors import UserError
 from cmmdl.export.agreement import Agreement, check_agreement
@@ -104,8 +104,7 @@ def _check_arguments(output: Path, format: str, precision: str) -> None:
 def _inference_module(model: str | Path | nn.Module) -> nn.Module:
     """A module in eval mode whose branches are merged, where it has such."""
     module = copy.deepcopy(model).cpu().eval() if isinstance(model, nn.Module) else load_model(model)
-    merged = getattr(module, "merged", None)
-    return merged() if merged is not None else module
+    return merged(module)
 
 
 def _bytes_per_pixel(module: nn.Module) -> float:
