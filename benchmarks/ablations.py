@@ -15,42 +15,49 @@ import json
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
 
 from cmmdl import Fuser
-from cmmdl.losses import SPREAD
 from cmmdl.metrics import score
 from cmmdl.training.config import Source
 from cmmdl.training.data import find_pairs, read_stems
+from cmmdl.training.validation import total
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "cmmdl-rt-stage1.toml"
+RECIPE = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
 DOCS = ROOT / "docs" / "ablations.md"
 METRICS = ["EN", "SD", "SF", "MI", "SCD", "VIF", "Qabf", "SSIM", "QCB", "Nabf"]
 """The last two are in no loss."""
 
 RELEASED = "loss.terms={ intensity = 1.0, gradient = 5.0, clip = 10.0 }"
 SIGNED = "loss.terms={ intensity = 10.0, gradient_signed = 5.0, ssim = 1.0, clip = 10.0 }"
-METRIC = "ssim = 1.5, vif = 1.0, qabf = 1.3, scd = 1.2, mi = 2.2, en = 1.5, sd = 0.7, sf = 2.0, clip = 10.0"
-GUARDS = "intensity_max = 8.0, balance = 5.0, gradient_signed = 0.5"
+GUARDS = ("intensity_max", "balance", "gradient_signed")
+
+
+def terms(**changes: float) -> str:
+    """The recipe's terms with other weights, as a setting; a weight of 0 leaves a term out."""
+    weights = {**RECIPE["loss"]["terms"], **changes}
+    return f"loss.terms={{ {', '.join(f'{name} = {weight}' for name, weight in weights.items())} }}"
+
+
 RUNS: dict[str, list[str]] = {
     "recipe": [],
     "recipe, seed 2": ["run.seed=2"],
     "recipe, seed 3": ["run.seed=3"],
     "released loss": [RELEASED],
     "intensity of the salient source, signed gradients, SSIM": [SIGNED],
-    "metric terms alone": [f"loss.terms={{ {METRIC} }}"],
+    "metric terms alone": [terms(**dict.fromkeys(GUARDS, 0.0))],
     "metric terms of weight 1, no caps": [
         "loss.terms={ ssim = 1, vif = 1, qabf = 1, scd = 1, mi = 1, en = 1, sd = 1, sf = 1, clip = 10 }",
         "loss.targets={}",
     ],
     "no caps": ["loss.targets={}"],
-    "variance mask instead of the brighter source": [
-        f"loss.terms={{ {METRIC}, {GUARDS.replace('intensity_max', 'intensity')} }}"
-    ],
-    "mutual information of a third": [f"loss.terms={{ {METRIC.replace('mi = 2.2', 'mi = 0.7')}, {GUARDS} }}"],
+    "variance mask instead of the brighter source": [terms(intensity_max=0.0, intensity=8.0)],
+    "mutual information of a third": [terms(mi=0.7)],
     "crops of 64 pixels, 32 of them": ["data.crop=64", "data.batch=32"],
     "no running average": ["optim.ema=0.0"],
     "no squeezed pictures": ["without msrs128"],
@@ -64,9 +71,9 @@ def train(name: str, settings: list[str], data: Path, folder: Path, steps: int) 
     if (folder / "last.safetensors").exists():
         return float(record.read_text()) if record.exists() else float("nan")
     sources = [
-        {"ir": data / n / "ir", "vis": data / n / "vis", "weight": weight, **leave_out(n)}
-        for n, weight in {"roadscene": 1.0, "tno": 0.9, "llvip": 0.6, "msrs128": 0.7}.items()
-        if f"without {n}" not in settings
+        {**source, **{side: data / Path(source[side]).parts[-2] / side for side in ("ir", "vis")}}
+        for source in RECIPE["data"]["sources"]
+        if f"without {Path(source['ir']).parts[-2]}" not in settings
     ]
     given = [text for text in settings if not text.startswith("without ")]
     rows = ", ".join("{ " + ", ".join(f"{k} = {toml(v)}" for k, v in source.items()) + " }" for source in sources)
@@ -77,12 +84,6 @@ def train(name: str, settings: list[str], data: Path, folder: Path, steps: int) 
     minutes = (time.monotonic() - begun) / 60
     record.write_text(f"{minutes:.2f}")
     return minutes
-
-
-def leave_out(name: str) -> dict[str, Path]:
-    """The pairs of a set that are kept for validation."""
-    stems = ROOT / "configs" / f"validation-{name}.txt"
-    return {"leave_out": stems} if stems.exists() else {}
 
 
 def toml(value: object) -> str:
@@ -101,13 +102,6 @@ def validate(weights: Path, data: Path, name: str) -> dict[str, float]:
             rows.append(score(fused, ir, vis, metrics=METRICS) | {"corr": float(correlation)})
     means = {metric: float(np.mean([row[metric] for row in rows])) for metric in METRICS}
     return means | {"corr": min(row["corr"] for row in rows), "total": total(means)}
-
-
-def total(scores: dict[str, float]) -> float:
-    """Mean over the trained metrics in units of their spread over published methods, as `cmmdl train` sums them up."""
-    names = {name.upper() if name not in ("qabf",) else "Qabf": spread for name, spread in SPREAD.items()}
-    values = {n: np.log1p(scores[n]) if n in ("SD", "SF") else scores[n] for n in names}
-    return float(np.mean([values[n] / spread for n, spread in names.items()]))
 
 
 def table(results: dict[str, dict], steps: int) -> str:

@@ -131,11 +131,6 @@ def clip(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     return (F.relu(-fused) + F.relu(fused - 1)).flatten(1).mean(1)
 
 
-def _value_of(name: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The metric ``(fused, ir, vis) -> (B,)`` behind a term."""
-    return getattr(metrics, {"mi": "soft_mutual_information"}.get(name, name))
-
-
 def _level_of(name: str) -> Callable[[Tensor], Tensor]:
     """The measure of one picture behind a term: entropy in bits, or the logarithm of SD or SF (0..255 scale)."""
     if name == "en":
@@ -144,7 +139,9 @@ def _level_of(name: str) -> Callable[[Tensor], Tensor]:
     return lambda image: torch.log1p(measure(image))
 
 
-def metric_term(name: str, fused: Tensor, ir: Tensor, vis: Tensor, *, target: float | None = None) -> Tensor:
+def metric_term(
+    name: str, fused: Tensor, ir: Tensor, vis: Tensor, *, target: float | None = None, mi_bins: int = 32
+) -> Tensor:
     """How far a metric falls short of its target, in spreads of that metric over published methods.
 
     ``ssim``, ``qabf``, ``vif``, ``scd`` and ``mi`` (soft histogram, nats) pull up to a value; ``en`` (soft histogram,
@@ -156,6 +153,8 @@ def metric_term(name: str, fused: Tensor, ir: Tensor, vis: Tensor, *, target: fl
         ir: Same shape and range.
         vis: Same shape and range.
         target: Where the pull ends; None means ``TARGETS[name]``.
+        mi_bins: Bins of the soft histogram of ``mi``. MI itself has 256: with few bins a copy of a source and a noisy
+            version of it score alike.
 
     Returns:
         ``(B,)``, 0 where the target is reached.
@@ -164,8 +163,10 @@ def metric_term(name: str, fused: Tensor, ir: Tensor, vis: Tensor, *, target: fl
     if name in ("en", "sd", "sf"):
         of_fused, of_ir, of_vis = _level_of(name)(torch.cat([fused, ir, vis])).chunk(3)
         shortfall = torch.maximum(of_ir, of_vis) + target - of_fused
+    elif name == "mi":
+        shortfall = target - metrics.soft_mutual_information(fused, ir, vis, bins=mi_bins)
     else:
-        shortfall = target - _value_of(name)(fused, ir, vis)
+        shortfall = target - getattr(metrics, name)(fused, ir, vis)
     return F.relu(shortfall) / SPREAD[name]
 
 
@@ -188,6 +189,7 @@ def fusion_loss(
     *,
     mask: Tensor | None = None,
     targets: Mapping[str, float] | None = None,
+    mi_bins: int = 32,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum of terms, always computed in float32.
 
@@ -198,6 +200,7 @@ def fusion_loss(
         weights: Name of a term (see ``TERMS``) to its weight; a weight of 0 costs nothing.
         mask: Saliency mask for ``intensity``.
         targets: Replaces single entries of ``TARGETS``.
+        mi_bins: See `metric_term`.
 
     Returns:
         The loss ``(B,)`` and each term before weighting ``(B,)``, by name.
@@ -212,7 +215,7 @@ def fusion_loss(
             elif name in DIRECT:
                 terms[name] = DIRECT[name](*images)
             else:
-                terms[name] = metric_term(name, *images, target=targets.get(name))
+                terms[name] = metric_term(name, *images, target=targets.get(name), mi_bins=mi_bins)
         total = sum((weights[name] * term for name, term in terms.items()), start=images[0].new_zeros(len(fused)))
     return total, terms
 

@@ -111,6 +111,7 @@ class LossConfig(Section):
     Attributes:
         terms: Weight of each term.
         targets: Where single metric terms stop pulling, instead of ``cmmdl.losses.TARGETS``.
+        mi_bins: Bins of the soft histogram of ``mi``: few see the rough course of it, 256 what MI itself sees.
         start: Weights of the first steps; unused while ``hold`` and ``blend`` are 0.
         hold: Steps with ``start`` alone.
         blend: Steps in which ``start`` fades into ``terms``, after ``hold``.
@@ -118,6 +119,7 @@ class LossConfig(Section):
 
     terms: Weights = {name: 1.0 for name in SPREAD}
     targets: Targets = {}
+    mi_bins: Annotated[int, Field(ge=4, le=256)] = 32
     start: Weights = {"intensity": 10.0, "gradient_signed": 5.0}
     hold: AtLeast0 = 0
     blend: AtLeast0 = 0

@@ -129,7 +129,10 @@ class Training:
         ir, vis, mask = (batch[name].to(self.device, non_blocking=True) for name in ("ir", "vis", "mask"))
         set_learning_rate(self.optimizer, learning_rate(optim, self.step, self.config.run.steps))
         fused = self.model(ir, vis)
-        losses, terms = fusion_loss(fused, ir, vis, self.loss_weights(), mask=mask, targets=self.config.loss.targets)
+        loss = self.config.loss
+        losses, terms = fusion_loss(
+            fused, ir, vis, self.loss_weights(), mask=mask, targets=loss.targets, mi_bins=loss.mi_bins
+        )
         self.optimizer.zero_grad()
         self.accelerator.backward(losses.mean())
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), optim.clip or math.inf)
