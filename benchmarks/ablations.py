@@ -1,11 +1,11 @@
-"""What each part of the recipe brings: short runs of the small network, scored on the validation pairs.
+"""Ablations of the recipe and of the network: short runs from random weights, scored on the held-out pairs.
 
-    python benchmarks/ablations.py --data ../shared/data/train -o runs/ablations       # all, then docs/ablations.md
-    python benchmarks/ablations.py --data ../shared/data/train -o runs/ablations --only "crop"
+    python benchmarks/ablations.py --data ../shared/data/train -o runs/ablations             # writes docs/ablations.md
+    python benchmarks/ablations.py --data ../shared/data/train -o runs/ablations --only seed  # those named so
 
-Every row is `configs/cmmdl-rt-stage1.toml` with the settings that the row names, trained by `cmmdl train` for as many
-steps and scored on the pairs of `configs/validation-NAME.txt`, fused with the min-max stretch. The test pairs are
-untouched. A run that is interrupted continues; a run that is done is only scored.
+Every row is ``configs/cmmdl-ivf.toml`` with the change that it names. Losses and data are compared with the small
+network, blocks with a narrow full one: 32 channels, 2 blocks. A run that is there is not repeated, one that was killed
+continues. ``--data`` holds the folders of the training set by the names of the configuration.
 """
 
 from __future__ import annotations
@@ -19,65 +19,95 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from cmmdl import Fuser
 from cmmdl.metrics import score
 from cmmdl.training.config import Source
-from cmmdl.training.data import find_pairs, read_stems
+from cmmdl.training.data import find_pairs, read_luma, read_stems
 from cmmdl.training.validation import total
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / "configs" / "cmmdl-rt-stage1.toml"
+CONFIG = ROOT / "configs" / "cmmdl-ivf.toml"
 RECIPE = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
 DOCS = ROOT / "docs" / "ablations.md"
 METRICS = ["EN", "SD", "SF", "MI", "SCD", "VIF", "Qabf", "SSIM", "QCB", "Nabf"]
 """The last two are in no loss."""
 
-RELEASED = "loss.terms={ intensity = 1.0, gradient = 5.0, clip = 10.0 }"
-SIGNED = "loss.terms={ intensity = 10.0, gradient_signed = 5.0, ssim = 1.0, clip = 10.0 }"
 GUARDS = ("intensity_max", "balance", "gradient_signed")
 
 
 def terms(**changes: float) -> str:
     """The recipe's terms with other weights, as a setting; a weight of 0 leaves a term out."""
-    weights = {**RECIPE["loss"]["terms"], **changes}
+    weights = {**RECIPE["loss"]["terms"], "clip": 10.0, **changes}
     return f"loss.terms={{ {', '.join(f'{name} = {weight}' for name, weight in weights.items())} }}"
 
 
-RUNS: dict[str, list[str]] = {
+def only_terms(**weights: float) -> str:
+    """These terms and no others, as a setting."""
+    return terms(**{**dict.fromkeys(RECIPE["loss"]["terms"], 0.0), **weights})
+
+
+COMMON = ['run.init=""', "optim.ema=0.99", "run.samples_every=1000000", "run.threads=1"]
+SMALL = [
+    *COMMON, 'model.architecture="cmmdl-rt"', 'run.precision="fp32"', "data.crop=128", "data.batch=8",
+    "optim.lr=1.5e-3", terms(),
+]  # fmt: skip
+NARROW = [*COMMON, "model.width=32", "model.blocks=2", "data.crop=64", "optim.lr=6e-4"]
+
+LOSSES: dict[str, list[str]] = {
     "recipe": [],
-    "recipe, seed 2": ["run.seed=2"],
-    "recipe, seed 3": ["run.seed=3"],
-    "released loss": [RELEASED],
-    "intensity of the salient source, signed gradients, SSIM": [SIGNED],
-    "metric terms alone": [terms(**dict.fromkeys(GUARDS, 0.0))],
-    "metric terms of weight 1, no caps": [
-        "loss.terms={ ssim = 1, vif = 1, qabf = 1, scd = 1, mi = 1, en = 1, sd = 1, sf = 1, clip = 10 }",
+    "recipe, seed 5": ["run.seed=5"],
+    "recipe, seed 6": ["run.seed=6"],
+    "released loss": [only_terms(intensity=1.0, gradient=5.0)],
+    "intensity of the salient source, signed gradients, SSIM": [
+        only_terms(intensity=10.0, gradient_signed=5.0, ssim=1.0)
+    ],
+    "metric terms alone, no guards": [terms(**dict.fromkeys(GUARDS, 0.0))],
+    "metric terms of weight 1, no targets, no guards": [
+        only_terms(**dict.fromkeys(("ssim", "vif", "qabf", "scd", "mi", "en", "sd", "sf"), 1.0)),
         "loss.targets={}",
     ],
-    "no caps": ["loss.targets={}"],
-    "variance mask instead of the brighter source": [terms(intensity_max=0.0, intensity=8.0)],
-    "mutual information of a third": [terms(mi=0.7)],
+    "no targets": ["loss.targets={}"],
+    "variance mask instead of the brighter source": [terms(intensity_max=0.0, intensity=10.0)],
+    "histogram of 32 bins for mutual information": ["loss.mi_bins=32"],
+    "mutual information of weight 0.8": [terms(mi=0.8)],
+    "spatial frequency of weight 2": [terms(sf=2.0)],
     "crops of 64 pixels, 32 of them": ["data.crop=64", "data.batch=32"],
     "no running average": ["optim.ema=0.0"],
     "no squeezed pictures": ["without msrs128"],
-    "no frequency path": ["model.spectrum=0"],
+    "small network without its frequency path": ["model.spectrum=0"],
+}
+BLOCKS: dict[str, list[str]] = {
+    "all blocks": [],
+    "all blocks, seed 5": ["run.seed=5"],
+    "all blocks, seed 6": ["run.seed=6"],
+    "SDLB with the invertible coupling": ['model.coupling="invertible"'],
+    "SFCA without its frequency stage": ["model.sfca_frequency=false"],
+    "without SDLB": ["model.sdlb=false"],
+    "without FDLB": ["model.fdlb=false"],
+    "HDFFB without attention": ["model.hdffb_attention=false"],
+}
+GROUPS = {
+    "Loss and data": (SMALL, LOSSES, "the small network, eight 128-pixel crops a step"),
+    "Blocks": (NARROW, BLOCKS, "the full network with 32 channels and 2 blocks, two 64-pixel crops a step"),
 }
 
 
-def train(name: str, settings: list[str], data: Path, folder: Path, steps: int) -> float:
+def train(settings: list[str], data: Path, folder: Path, steps: int) -> float:
     """Trains one row if that is not done yet; gives its minutes."""
     record = folder / "minutes.txt"
-    if (folder / "last.safetensors").exists():
-        return float(record.read_text()) if record.exists() else float("nan")
+    if record.exists():
+        return float(record.read_text())
     sources = [
-        {**source, **{side: data / Path(source[side]).parts[-2] / side for side in ("ir", "vis")}}
+        {**source, **{side: str(data / Path(source[side]).parts[-2] / side) for side in ("ir", "vis")}}
         for source in RECIPE["data"]["sources"]
         if f"without {Path(source['ir']).parts[-2]}" not in settings
     ]
-    given = [text for text in settings if not text.startswith("without ")]
-    rows = ", ".join("{ " + ", ".join(f"{k} = {toml(v)}" for k, v in source.items()) + " }" for source in sources)
-    given += [f"data.sources=[{rows}]", f"run.steps={steps}", f"val.every={10 * steps}"]
+    tables = (f"{{ {', '.join(f'{key} = {json.dumps(value)}' for key, value in s.items())} }}" for s in sources)
+    chosen = [text for text in settings if not text.startswith("without ")]
+    chosen += [f"data.sources=[{', '.join(tables)}]", f"run.steps={steps}"]
+    given = {text.split("=")[0]: text for text in chosen}.values()  # the last word on a setting counts
     command = [sys.executable, "-m", "cmmdl", "train", str(CONFIG), "-o", str(folder)]
     begun = time.monotonic()
     subprocess.run([*command, *(word for text in given for word in ("--set", text))], check=True, cwd=ROOT)
@@ -86,17 +116,13 @@ def train(name: str, settings: list[str], data: Path, folder: Path, steps: int) 
     return minutes
 
 
-def toml(value: object) -> str:
-    return str(value) if isinstance(value, float) else json.dumps(str(Path(str(value)).resolve()))
-
-
 def validate(weights: Path, data: Path, name: str) -> dict[str, float]:
     """Mean scores on the validation pairs of one set, and the least correlation with either source."""
     fuser, rows = Fuser(weights, backend="torch", stretch=True), []
     stems = read_stems(ROOT / "configs" / f"validation-{name}.txt")
     for pair in find_pairs(Source(ir=data / name / "ir", vis=data / name / "vis"))[0]:
         if pair.name in stems:
-            ir, vis = pair.load()[:2]
+            ir, vis = read_luma(pair.ir), read_luma(pair.vis)
             fused = np.asarray(fuser(ir, vis))
             correlation = min(np.corrcoef(fused.ravel(), source.ravel())[0, 1] for source in (ir, vis))
             rows.append(score(fused, ir, vis, metrics=METRICS) | {"corr": float(correlation)})
@@ -104,50 +130,63 @@ def validate(weights: Path, data: Path, name: str) -> dict[str, float]:
     return means | {"corr": min(row["corr"] for row in rows), "total": total(means)}
 
 
-def table(results: dict[str, dict], steps: int) -> str:
-    """The document: a table a set."""
+def document(results: dict[str, dict[str, dict]], steps: int) -> str:
+    """The page: for each group a table a set."""
     text = (
         "# Ablations\n\n"
-        f"{(__doc__ or '').strip().splitlines()[0]} Written by\n"
+        "What each part of the recipe and of the network is worth, what did not help included. Written by\n"
         "`python benchmarks/ablations.py --data DIR -o FOLDER`.\n\n"
-        f"Every row is `configs/{CONFIG.name}` with the change that it names, {steps} steps, seed 1 unless it says "
-        "otherwise; the scores are means over the validation pairs, stretched. `total` is the mean over the eight "
-        "trained metrics in units of their spread over published methods; three seeds of the recipe show how much of "
-        "a difference is chance. QCB and Nabf are in no loss. `corr` is the least correlation with either source of "
-        "any picture: below 0 the picture is in part the negative of a source.\n"
+        f"Every row is [{CONFIG.name}](../configs/{CONFIG.name}) from random weights with the change that it names, "
+        f"{steps} steps, seed {RECIPE['run']['seed']} unless it says otherwise, on one core; the scores are means over "
+        "the validation pairs, stretched. `total` is the mean over the eight trained metrics in units of their spread "
+        "over published methods; the three seeds of the unchanged recipe show how much of a difference is chance. QCB "
+        "and Nabf (lower is better) are in no loss. `corr` is the least correlation with either source of any "
+        "picture: below 0 the picture is in part the negative of a source.\n"
     )
-    for name, title in {"tno": "TNO", "roadscene": "RoadScene"}.items():
-        text += f"\n## {title}, {next(iter(results.values()))['pairs'][name]} validation pairs\n\n"
-        text += f"| run | {' | '.join(METRICS)} | corr | total | minutes |\n|{'---|' * (len(METRICS) + 4)}\n"
-        for row, result in results.items():
-            values = [result[name][metric] for metric in (*METRICS, "corr", "total")]
-            cells = [f"{value:.1f}" if value >= 15 else f"{value:.3f}" for value in values]
-            text += f"| {row} | {' | '.join(cells)} | {result['minutes']:.1f} |\n"
+    for group, (_, runs, network) in GROUPS.items():
+        rows = {name: results[name] for name in runs if name in results}
+        text += f"\n## {group}\n\nWith {network}.\n"
+        for of_set, title in {"tno": "TNO", "roadscene": "RoadScene"}.items():
+            text += f"\n### {group}: {title}\n\n"
+            text += f"| run | {' | '.join(METRICS)} | corr | total | minutes |\n|{'---|' * (len(METRICS) + 4)}\n"
+            for name, result in rows.items():
+                values = [result[of_set][metric] for metric in (*METRICS, "corr", "total")]
+                cells = [f"{value:.1f}" if value >= 15 else f"{value:.3f}" for value in values]
+                text += f"| {name} | {' | '.join(cells)} | {result['minutes']:.1f} |\n"
+        text += spread(rows)
     return text
+
+
+def spread(rows: dict[str, dict]) -> str:
+    """How far the totals of the first row's three seeds lie apart."""
+    totals = {s: [row[s]["total"] for row in list(rows.values())[:3]] for s in ("tno", "roadscene")}
+    words = ", ".join(f"{np.std(values, ddof=1):.3f} ({name})" for name, values in totals.items())
+    return f"\nStandard deviation of `total` over the three seeds: {words}.\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="holds roadscene/ir, roadscene/vis, tno/ir, ...")
     parser.add_argument("-o", "--folder", type=Path, required=True, help="where the runs go")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--only", default="", help="only the runs whose name contains this; writes no document")
     options = parser.parse_args()
-    results = {}
-    for number, (name, settings) in enumerate(RUNS.items()):
-        if options.only not in name:
-            continue
-        folder = options.folder / f"{number:02d}"
-        minutes = train(name, settings, options.data, folder, options.steps)
-        results[name] = {"minutes": minutes, "pairs": {}}
-        for of_set in ("tno", "roadscene"):
-            results[name][of_set] = validate(folder / "last.safetensors", options.data, of_set)
-            results[name]["pairs"][of_set] = len(read_stems(ROOT / "configs" / f"validation-{of_set}.txt"))
-        print(name, json.dumps(results[name]), flush=True)
-    text = table(results, options.steps)
+    torch.set_num_threads(1)
+    data, results = options.data.resolve(), {}
+    for base, runs, _ in GROUPS.values():
+        for number, (name, settings) in enumerate(runs.items()):
+            if options.only not in name:
+                continue
+            folder = options.folder.resolve() / f"{'small' if base is SMALL else 'narrow'}-{number:02d}"
+            minutes = train([*base, *settings], data, folder, options.steps)
+            scores = {s: validate(folder / "last.safetensors", data, s) for s in ("tno", "roadscene")}
+            results[name] = {"minutes": minutes, **scores}
+            print(name, json.dumps(results[name]), flush=True)
+    if options.only:
+        return
+    text = document(results, options.steps)
     print(text)
-    if not options.only:
-        DOCS.write_text(text, encoding="utf-8")
+    DOCS.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -105,6 +105,20 @@ def test_metric_terms_are_shortfalls_in_spreads(name: str, target: float, spread
     assert reached.item() == 0
 
 
+def test_fine_bins_tell_a_copy_from_a_noisy_copy() -> None:
+    ir, vis = scene(96)
+    noise = torch.rand(ir.shape, dtype=ir.dtype, generator=torch.Generator().manual_seed(0))
+    noisy = (ir + (6 * noise - 3) / 255).clamp(0, 1)
+
+    def gap(bins: int) -> float:
+        of_copy, of_noisy = (losses.metric_term("mi", x, ir, vis, target=9, mi_bins=bins).item() for x in (ir, noisy))
+        return 0.6 * (of_noisy - of_copy)
+
+    hard = metrics.mutual_information(ir, ir, vis) - metrics.mutual_information(noisy, ir, vis)
+    assert 3 * gap(32) < gap(256), "32 bins hardly see it"
+    assert gap(256) > 0.4 * hard.item(), "256 see about half of what MI sees"
+
+
 @pytest.mark.parametrize(("name", "spread"), [("en", 0.5), ("sd", 0.2), ("sf", 0.2)])
 def test_levels_are_measured_against_the_better_source(name: str, spread: float) -> None:
     ir, vis = scene()

@@ -67,3 +67,25 @@ def test_grey_is_one_channel_or_three_equal(dtype: torch.dtype) -> None:
 def test_wrong_channels_are_named() -> None:
     with pytest.raises(ValueError, match=r"\(1, 2, 4, 4\)"):
         ops.luma(torch.zeros(1, 2, 4, 4))
+
+
+@pytest.mark.parametrize("kind", [torch.from_numpy, np.asarray], ids=["torch", "numpy"])
+def test_another_luma_keeps_hue_and_fits(kind) -> None:
+    rng = np.random.default_rng(3)
+    picture, y = rng.random((2, 3, 9, 7)), rng.random((2, 1, 9, 7))
+    got = np.concatenate([np.asarray(channel) for channel in ops.with_luma(kind(picture), kind(y))], axis=1)
+    assert got.min() >= -1e-12
+    assert got.max() <= 1 + 1e-12
+    np.testing.assert_allclose(ops.luma(got), y, atol=1e-12)  # clipping would miss it
+    before, after = (ops.rgb_to_ycbcr(x)[:, 1:] - 0.5 for x in (picture, got))
+    np.testing.assert_allclose(before[:, 0] * after[:, 1], before[:, 1] * after[:, 0], atol=1e-12)  # one direction
+    assert (before * after).sum(1).min() >= -1e-12
+    room = ((picture + y - ops.luma(picture) >= 0) & (picture + y - ops.luma(picture) <= 1)).all(1)
+    assert 0 < room.mean() < 1
+    np.testing.assert_allclose(np.moveaxis(after, 1, -1)[room], np.moveaxis(before, 1, -1)[room], atol=1e-12)
+
+
+def test_a_colour_without_room_by_hand() -> None:
+    red = np.array([1.0, 0.0, 0.0]).reshape(3, 1, 1)
+    channels = ops.with_luma(red, np.full((1, 1, 1), 0.65))
+    assert [channel.item() for channel in channels] == pytest.approx([1.0, *[0.65 - 0.299 * 0.35 / 0.701] * 2])

@@ -51,6 +51,13 @@ def test_an_override_can_replace_a_whole_table() -> None:
     assert (sources[0].ir, sources[0].weight) == (Path("a"), 2.0)
 
 
+def test_an_override_can_name_the_other_network() -> None:
+    config = load_config(None, ["model.architecture=cmmdl-rt", "model.depth=3"])
+    assert config.model.model_dump() == {"architecture": "cmmdl-rt", "width": 32, "depth": 3, "spectrum": 32}
+    with pytest.raises(UserError, match=r"no setting 'model\.blocks'"):
+        load_config(None, ["model.architecture=cmmdl-rt", "model.blocks=2"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -63,6 +70,7 @@ def test_an_override_can_replace_a_whole_table() -> None:
         ("optim.lr=fast", "optim.lr = 'fast'"),
         ("optim.lr=-1", "optim.lr = -1"),
         ("data.batch=1", "data.batch = 1"),
+        ("loss.mi_bins=3", "loss.mi_bins = 3"),
         ("data.scale=[2, 1]", "scale must be a range"),
         ("data.crop=32", "data.crop must be at least 41"),
         ("optim.lr", "write section.key=value"),

@@ -5,10 +5,14 @@ Colour is full-range BT.601 (the JPEG one): luma and chroma in [0, 1], neutral c
 
 from __future__ import annotations
 
+from functools import reduce
+
 from cmmdl.arrays import Pixels, namespace
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
 """Weights of the luma, ITU-R BT.601."""
+
+_TINY = 1e-12
 
 
 def luma(rgb: Pixels) -> Pixels:
@@ -30,24 +34,29 @@ def luma(rgb: Pixels) -> Pixels:
 
 
 def with_luma(rgb: Pixels, y: Pixels) -> list[Pixels]:
-    """A colour picture with another luma and the chroma it has.
+    """A colour picture with another luma and the chroma it has, as far as there is room for it.
 
     Chroma is the difference of a channel and the luma, so this is the way to YCbCr and back in one step: each channel
-    moves by as much as the luma does.
+    moves by as much as the luma does. Where a channel would leave [0, 1], the chroma of that pixel is scaled down until
+    it fits: clipping the channel would change hue and luma, this keeps both.
 
     Args:
         rgb: ``(..., 3, H, W)`` floats in [0, 1].
-        y: ``(..., 1, H, W)``, the luma it shall have.
+        y: ``(..., 1, H, W)`` in [0, 1], the luma it shall have.
 
     Returns:
-        Red, green and blue, each ``(..., 1, H, W)``. Not clipped: a luma that was changed can leave [0, 1] together
-        with its chroma.
+        Red, green and blue, each ``(..., 1, H, W)`` in [0, 1] up to rounding.
 
     Raises:
         ValueError: If there are not three channels.
     """
-    change = y - luma(rgb)
-    return [channel + change for channel in _channels(rgb)]
+    xp, change = namespace(rgb), y - luma(rgb)
+    channels = [channel + change for channel in _channels(rgb)]
+    low, high = (reduce(function, channels) for function in (xp.minimum, xp.maximum))
+    if xp.min(low) >= 0 and xp.max(high) <= 1:
+        return channels
+    share = xp.minimum((1 - y) / (high - y).clip(_TINY), y / (y - low).clip(_TINY)).clip(None, 1)
+    return [y + share * (channel - y) for channel in channels]
 
 
 def rgb_to_ycbcr(rgb: Pixels) -> Pixels:

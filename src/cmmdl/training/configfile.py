@@ -37,7 +37,7 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = (), **table
     config = validate(given, str(file or "configuration"))
     if not overrides:
         return config
-    complete = config.model_dump()
+    complete = {**config.model_dump(), "model": config.model.model_dump(exclude_unset=True)}  # fields differ by kind
     for override in overrides:
         assign(complete, override)
     return validate(complete, "--set")
@@ -83,7 +83,8 @@ def explain(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"] if part not in NETWORKS)
     if problem["type"] == "extra_forbidden":
-        return f"no setting {key!r}{did_you_mean(key, tuple(setting_names(TrainConfig)))}"
+        others = tuple(name for name in setting_names(TrainConfig) if name != key)  # another network may have it
+        return f"no setting {key!r}{did_you_mean(key, others)}"
     what = problem["msg"].removeprefix("Value error, ")
     return f"{key} = {problem['input']!r}: {what}" if key else what
 
