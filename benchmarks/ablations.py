@@ -50,7 +50,7 @@ def only_terms(**weights: float) -> str:
 
 COMMON = ['run.init=""', "optim.ema=0.99", "run.samples_every=1000000", "run.threads=1"]
 SMALL = [
-    *COMMON, 'model.architecture="cmmdl-rt"', 'run.precision="fp32"', "data.crop=128", "data.batch=8",
+    *COMMON, 'model.architecture="cmmdl-rt"', 'run.precision="fp32"', "data.crop=96", "data.batch=8",
     "optim.lr=1.5e-3", terms(),
 ]  # fmt: skip
 NARROW = [*COMMON, "model.width=32", "model.blocks=2", "data.crop=64", "optim.lr=6e-4"]
@@ -73,7 +73,7 @@ LOSSES: dict[str, list[str]] = {
     "histogram of 32 bins for mutual information": ["loss.mi_bins=32"],
     "mutual information of weight 0.8": [terms(mi=0.8)],
     "spatial frequency of weight 2": [terms(sf=2.0)],
-    "crops of 64 pixels, 32 of them": ["data.crop=64", "data.batch=32"],
+    "crops of 64 pixels, 18 of them": ["data.crop=64", "data.batch=18"],
     "no running average": ["optim.ema=0.0"],
     "no squeezed pictures": ["without msrs128"],
     "small network without its frequency path": ["model.spectrum=0"],
@@ -89,7 +89,7 @@ BLOCKS: dict[str, list[str]] = {
     "HDFFB without attention": ["model.hdffb_attention=false"],
 }
 GROUPS = {
-    "Loss and data": (SMALL, LOSSES, "the small network, eight 128-pixel crops a step"),
+    "Loss and data": (SMALL, LOSSES, "the small network, eight 96-pixel crops a step"),
     "Blocks": (NARROW, BLOCKS, "the full network with 32 channels and 2 blocks, two 64-pixel crops a step"),
 }
 
@@ -168,7 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="holds roadscene/ir, roadscene/vis, tno/ir, ...")
     parser.add_argument("-o", "--folder", type=Path, required=True, help="where the runs go")
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--only", default="", help="only the runs whose name contains this; writes no document")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -105,6 +105,17 @@ def test_metric_terms_are_shortfalls_in_spreads(name: str, target: float, spread
     assert reached.item() == 0
 
 
+@pytest.mark.parametrize("name", list(losses.SPREAD))
+def test_a_pixel_far_outside_brings_a_metric_nothing(name: str) -> None:
+    ir, vis = scene()
+    fused = between(ir, vis)
+    fused[..., 5, 5] = 1.0
+    outlier = fused.clone()
+    outlier[..., 5, 5] = 40.0
+    plain, cheating = (losses.metric_term(name, x, ir, vis).item() for x in (fused, outlier))
+    assert cheating == pytest.approx(plain, rel=1e-12)
+
+
 def test_fine_bins_tell_a_copy_from_a_noisy_copy() -> None:
     ir, vis = scene(96)
     noise = torch.rand(ir.shape, dtype=ir.dtype, generator=torch.Generator().manual_seed(0))

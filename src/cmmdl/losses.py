@@ -149,9 +149,9 @@ def metric_term(
 
     Args:
         name: A key of ``SPREAD``.
-        fused: ``(B, 1, H, W)`` in [0, 1].
-        ir: Same shape and range.
-        vis: Same shape and range.
+        fused: ``(B, 1, H, W)``; values outside [0, 1] count as 0 or 1 and pass no gradient: `clip` brings them back.
+        ir: Same shape, in [0, 1].
+        vis: Same shape, in [0, 1].
         target: Where the pull ends; None means ``TARGETS[name]``.
         mi_bins: Bins of the soft histogram of ``mi``. MI itself has 256: with few bins a copy of a source and a noisy
             version of it score alike.
@@ -160,6 +160,7 @@ def metric_term(
         ``(B,)``, 0 where the target is reached.
     """
     target = TARGETS[name] if target is None else target
+    fused = fused.clamp(0, 1)  # one pixel far outside would widen the range that SSIM's constants are made of
     if name in ("en", "sd", "sf"):
         of_fused, of_ir, of_vis = _level_of(name)(torch.cat([fused, ir, vis])).chunk(3)
         shortfall = torch.maximum(of_ir, of_vis) + target - of_fused
