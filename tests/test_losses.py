@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,26 @@ def test_the_brighter_source_and_the_forgotten_one() -> None:
     assert losses.balance(1 - (ir + vis) / 2, ir, vis).item() > 2, "a negative is worse"
 
 
+def test_frame_sees_the_border_only_and_what_is_beyond_both_sources() -> None:
+    ir, vis = torch.full((1, 1, 20, 30), 0.4), torch.full((1, 1, 20, 30), 0.6)
+    fused = torch.full((1, 1, 20, 30), 0.5)
+    fused[..., 10, 10] = 1.0
+    assert losses.frame(fused, ir, vis).item() == 0
+    fused[..., 0, 0], fused[..., 19, 3], fused[..., 7, 26] = 1.0, 0.0, 0.6
+    assert losses.frame(fused, ir, vis).item() == pytest.approx((0.4 + 0.4) / (20 * 30 - 12 * 22))
+    assert losses.frame(fused[..., :5, :], ir[..., :5, :], vis[..., :5, :]).item() == pytest.approx(0.4 / (5 * 30))
+
+
+def test_two_odd_pixels_do_not_raise_the_structural_similarity() -> None:
+    ir, vis = (0.4 + 0.2 * x for x in scene())
+    fused = between(ir, vis) + 0.1
+    wide = fused.clone()
+    wide[..., 0, 0], wide[..., 0, 1] = 0.0, 1.0  # where no window of SSIM is centred
+    plain, cheating = (losses.metric_term("ssim", x, ir, vis).item() for x in (fused, wide))
+    assert cheating >= plain - 1e-9
+    assert metrics.ssim(wide, ir, vis).item() > metrics.ssim(fused, ir, vis).item() + 0.1, "as the metric itself would"
+
+
 def test_clip_counts_only_what_lies_outside() -> None:
     fused = torch.tensor([[-0.5, 0.0], [1.0, 1.25]])[None, None]
     assert losses.clip(fused, fused, fused).item() == pytest.approx(0.75 / 4)
@@ -98,7 +120,8 @@ def test_clip_counts_only_what_lies_outside() -> None:
 def test_metric_terms_are_shortfalls_in_spreads(name: str, target: float, spread: float) -> None:
     ir, vis = scene()
     fused = between(ir, vis).requires_grad_()
-    value = {"mi": metrics.soft_mutual_information}.get(name) or getattr(metrics, name)
+    value = {"mi": metrics.soft_mutual_information, "ssim": partial(metrics.ssim, data_range=1.0)}.get(name)
+    value = value or getattr(metrics, name)
     score = value(fused, ir, vis)
     assert losses.metric_term(name, fused, ir, vis).item() == pytest.approx((target - score.item()) / spread, rel=1e-9)
     reached = losses.metric_term(name, fused, ir, vis, target=score.item() - 0.01)

@@ -126,6 +126,27 @@ def balance(fused: Tensor, ir: Tensor, vis: Tensor, *, least: float = 0.5) -> Te
     return sum(short, start=fused.new_zeros(len(fused)))
 
 
+def frame(fused: Tensor, ir: Tensor, vis: Tensor, *, width: int = 4) -> Tensor:
+    """How far the outermost pixels lie outside the interval between both sources, averaged over that frame.
+
+    Padding tells a network where the border is, and most metrics leave it out: what is drawn there, a bright line or a
+    black and a white corner that widen the range of the picture, costs nothing without this term.
+
+    Args:
+        fused: ``(B, 1, H, W)`` in [0, 1].
+        ir: Same shape and range.
+        vis: Same shape and range.
+        width: Of the frame in pixels.
+
+    Returns:
+        ``(B,)``, not below 0.
+    """
+    outside = F.relu(torch.minimum(ir, vis) - fused) + F.relu(fused - torch.maximum(ir, vis))
+    ring = torch.ones_like(outside[:1])
+    ring[..., width:-width, width:-width] = 0
+    return (outside * ring).flatten(1).sum(1) / ring.sum()
+
+
 def clip(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     """How far the fused values lie outside [0, 1]: ``(B,)``; zero for a network that ends in a sigmoid."""
     return (F.relu(-fused) + F.relu(fused - 1)).flatten(1).mean(1)
@@ -144,7 +165,7 @@ def metric_term(
 ) -> Tensor:
     """How far a metric falls short of its target, in spreads of that metric over published methods.
 
-    ``ssim``, ``qabf``, ``vif``, ``scd`` and ``mi`` (soft histogram, nats) pull up to a value; ``en`` (soft histogram,
+    ``ssim`` (data range 1), ``qabf``, ``vif``, ``scd`` and ``mi`` (soft histogram, nats) pull up to a value; ``en`` (soft histogram,
     bits), ``sd`` and ``sf`` (logarithms) up to a margin over the better source of that same picture.
 
     Args:
@@ -160,10 +181,12 @@ def metric_term(
         ``(B,)``, 0 where the target is reached.
     """
     target = TARGETS[name] if target is None else target
-    fused = fused.clamp(0, 1)  # one pixel far outside would widen the range that SSIM's constants are made of
+    fused = fused.clamp(0, 1)
     if name in ("en", "sd", "sf"):
         of_fused, of_ir, of_vis = _level_of(name)(torch.cat([fused, ir, vis])).chunk(3)
         shortfall = torch.maximum(of_ir, of_vis) + target - of_fused
+    elif name == "ssim":  # of a fixed range: that of the fused picture is widened by two odd pixels
+        shortfall = target - metrics.ssim(fused, ir, vis, data_range=1.0)
     elif name == "mi":
         shortfall = target - metrics.soft_mutual_information(fused, ir, vis, bins=mi_bins)
     else:
@@ -176,6 +199,7 @@ DIRECT = {
     "gradient_signed": gradient_signed,
     "intensity_max": intensity_max,
     "balance": balance,
+    "frame": frame,
     "clip": clip,
 }
 TERMS = ("intensity", *DIRECT, *SPREAD)
