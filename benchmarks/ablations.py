@@ -34,7 +34,7 @@ DOCS = ROOT / "docs" / "ablations.md"
 METRICS = ["EN", "SD", "SF", "MI", "SCD", "VIF", "Qabf", "SSIM", "QCB", "Nabf"]
 """The last two are in no loss."""
 
-GUARDS = ("intensity_max", "balance", "gradient_signed")
+GUARDS = ("intensity_max", "balance", "frame", "gradient_signed")
 
 
 def terms(**changes: float) -> str:
