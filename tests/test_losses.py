@@ -98,6 +98,23 @@ def test_frame_sees_the_border_only_and_what_is_beyond_both_sources() -> None:
     assert losses.frame(fused[..., :5, :], ir[..., :5, :], vis[..., :5, :]).item() == pytest.approx(0.4 / (5 * 30))
 
 
+def test_metric_terms_leave_the_margin_out() -> None:
+    ir, vis = scene(64)
+    fused = between(ir, vis)
+    odd = fused.clone()
+    odd[..., :6, :6] = (torch.arange(6)[:, None] + torch.arange(6)) % 2  # a chess board in the corner
+    weights = {name: 1.0 for name in losses.SPREAD}
+    plain, cheating = (losses.fusion_loss(x, ir, vis, weights, margin=6)[0].item() for x in (fused, odd))
+    assert cheating == plain
+    dull = 0.5 + 0.1 * (fused - 0.5)
+    raised = dull.clone()
+    raised[..., :6, :6] = odd[..., :6, :6]
+    without, rewarded = (losses.fusion_loss(x, ir, vis, {"sf": 1.0})[0].item() for x in (dull, raised))
+    assert rewarded < without - 0.5, "without a margin it pays"
+    watched = losses.fusion_loss(odd, ir, vis, {"frame": 1.0}, margin=6)[0].item()
+    assert watched > losses.fusion_loss(fused, ir, vis, {"frame": 1.0}, margin=6)[0].item()
+
+
 def test_two_odd_pixels_do_not_raise_the_structural_similarity() -> None:
     ir, vis = (0.4 + 0.2 * x for x in scene())
     fused = between(ir, vis) + 0.1
@@ -171,13 +188,13 @@ def test_levels_are_measured_against_the_better_source(name: str, spread: float)
 def test_gradients_agree_with_finite_differences(name: str) -> None:
     ir, vis = scene()
     fused = between(ir, vis, seed=1)
-    if name == "clip":
+    if name in ("clip", "frame"):
         fused = 3 * fused - 1
     if name == "balance":
         fused = 1 - fused
     if name in ("en", "sd", "sf"):
         fused = 0.5 + 0.2 * (fused - 0.5)
-    term = {"intensity": losses.intensity, **losses.DIRECT}.get(name) or (
+    term = {"intensity": losses.intensity, "frame": losses.frame, **losses.DIRECT}.get(name) or (
         lambda f, i, v: losses.metric_term(name, f, i, v)
     )
     direction = torch.randn(fused.shape, dtype=fused.dtype, generator=torch.Generator().manual_seed(2))

@@ -73,6 +73,7 @@ def test_an_override_can_name_the_other_network() -> None:
         ("loss.mi_bins=3", "loss.mi_bins = 3"),
         ("data.scale=[2, 1]", "scale must be a range"),
         ("data.crop=32", "data.crop must be at least 41"),
+        ("loss.margin=50", "data.crop must be at least 141"),
         ("optim.lr", "write section.key=value"),
         ("optim.lr.x=1", "'lr' is not a table"),
         ("=3", "write section.key=value"),

@@ -165,8 +165,8 @@ def metric_term(
 ) -> Tensor:
     """How far a metric falls short of its target, in spreads of that metric over published methods.
 
-    ``ssim`` (data range 1), ``qabf``, ``vif``, ``scd`` and ``mi`` (soft histogram, nats) pull up to a value; ``en`` (soft histogram,
-    bits), ``sd`` and ``sf`` (logarithms) up to a margin over the better source of that same picture.
+    ``ssim`` (data range 1), ``qabf``, ``vif``, ``scd`` and ``mi`` (soft histogram, nats) pull up to a value; ``en``
+    (soft histogram, bits), ``sd`` and ``sf`` (logarithms) up to a margin over the better source of that same picture.
 
     Args:
         name: A key of ``SPREAD``.
@@ -199,10 +199,9 @@ DIRECT = {
     "gradient_signed": gradient_signed,
     "intensity_max": intensity_max,
     "balance": balance,
-    "frame": frame,
     "clip": clip,
 }
-TERMS = ("intensity", *DIRECT, *SPREAD)
+TERMS = ("intensity", "frame", *DIRECT, *SPREAD)
 """The names that a configuration may weight."""
 
 
@@ -215,6 +214,7 @@ def fusion_loss(
     mask: Tensor | None = None,
     targets: Mapping[str, float] | None = None,
     mi_bins: int = 32,
+    margin: int = 0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum of terms, always computed in float32.
 
@@ -226,6 +226,9 @@ def fusion_loss(
         mask: Saliency mask for ``intensity``.
         targets: Replaces single entries of ``TARGETS``.
         mi_bins: See `metric_term`.
+        margin: Outermost pixels that the metric terms leave out. A few extreme pixels in a corner, where padding tells
+            the network to be, raise SF, SD and the range of a small crop at no cost. ``frame`` watches them and four
+            more.
 
     Returns:
         The loss ``(B,)`` and each term before weighting ``(B,)``, by name.
@@ -233,14 +236,17 @@ def fusion_loss(
     targets = targets or {}
     with torch.autocast(fused.device.type, enabled=False):
         images = fused.float(), ir.float(), vis.float()
+        inner = [image[..., margin : image.shape[-2] - margin, margin : image.shape[-1] - margin] for image in images]
         terms: dict[str, Tensor] = {}
         for name in (name for name, weight in weights.items() if weight):
             if name == "intensity":
                 terms[name] = intensity(*images, mask=mask)
+            elif name == "frame":
+                terms[name] = frame(*images, width=margin + 4)
             elif name in DIRECT:
                 terms[name] = DIRECT[name](*images)
             else:
-                terms[name] = metric_term(name, *images, target=targets.get(name), mi_bins=mi_bins)
+                terms[name] = metric_term(name, *inner, target=targets.get(name), mi_bins=mi_bins)
         total = sum((weights[name] * term for name, term in terms.items()), start=images[0].new_zeros(len(fused)))
     return total, terms
 

@@ -112,6 +112,7 @@ class LossConfig(Section):
         terms: Weight of each term.
         targets: Where single metric terms stop pulling, instead of ``cmmdl.losses.TARGETS``.
         mi_bins: Bins of the soft histogram of ``mi``: few see the rough course of it, 256 what MI itself sees.
+        margin: Outermost pixels of a crop that the metric terms leave out, see ``cmmdl.losses.fusion_loss``.
         start: Weights of the first steps; unused while ``hold`` and ``blend`` are 0.
         hold: Steps with ``start`` alone.
         blend: Steps in which ``start`` fades into ``terms``, after ``hold``.
@@ -120,6 +121,7 @@ class LossConfig(Section):
     terms: Weights = {name: 1.0 for name in SPREAD}
     targets: Targets = {}
     mi_bins: Annotated[int, Field(ge=4, le=256)] = 32
+    margin: AtLeast0 = 0
     start: Weights = {"intensity": 10.0, "gradient_signed": 5.0}
     hold: AtLeast0 = 0
     blend: AtLeast0 = 0
@@ -264,8 +266,9 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _crop_is_large_enough(self) -> TrainConfig:
-        if self.data.crop < VIF_SIDE and (self.loss.terms.get("vif") or self.loss.start.get("vif")):
-            raise ValueError(f"data.crop must be at least {VIF_SIDE} with the loss term 'vif'")
+        least = 2 * self.loss.margin + (VIF_SIDE if self.loss.terms.get("vif") or self.loss.start.get("vif") else 16)
+        if self.data.crop < least:
+            raise ValueError(f"data.crop must be at least {least} with these loss terms and loss.margin")
         return self
 
 

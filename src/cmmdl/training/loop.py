@@ -130,9 +130,8 @@ class Training:
         set_learning_rate(self.optimizer, learning_rate(optim, self.step, self.config.run.steps))
         fused = self.model(ir, vis)
         loss = self.config.loss
-        losses, terms = fusion_loss(
-            fused, ir, vis, self.loss_weights(), mask=mask, targets=loss.targets, mi_bins=loss.mi_bins
-        )
+        options: dict[str, Any] = {"targets": loss.targets, "mi_bins": loss.mi_bins, "margin": loss.margin}
+        losses, terms = fusion_loss(fused, ir, vis, self.loss_weights(), mask=mask, **options)
         self.optimizer.zero_grad()
         self.accelerator.backward(losses.mean())
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), optim.clip or math.inf)
