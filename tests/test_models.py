@@ -67,6 +67,19 @@ def test_every_block_can_be_switched_off_and_trained(off: tuple[str, ...]) -> No
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 12), (20, 17)])
+def test_a_border_is_repeated_around_the_picture_and_cut_off_again(height: int, width: int) -> None:
+    torch.manual_seed(0)
+    model = CMMDL(CMMDLConfig(**TINY, border=6)).eval()
+    plain = CMMDL(CMMDLConfig(**TINY)).eval()
+    plain.load_state_dict(model.state_dict())
+    ir, vis = torch.rand(2, 2, 1, height, width)
+    rows, columns = (torch.arange(-6, n + 6).clamp(0, n - 1) for n in (height, width))
+    wide = plain(ir[..., rows[:, None], columns], vis[..., rows[:, None], columns])
+    torch.testing.assert_close(model(ir, vis), wide[..., 6 : 6 + height, 6 : 6 + width])
+    torch.testing.assert_close(model.train()(ir, vis), plain.train()(ir, vis), rtol=0, atol=0)
+
+
 def test_a_batch_equals_its_pictures_one_by_one() -> None:
     torch.manual_seed(0)
     model = unsettle(CMMDL(CMMDLConfig(**TINY))).double().eval()
@@ -156,7 +169,7 @@ def test_phase_of_real_bins_is_zero_or_plus_pi() -> None:
     assert ((corners == 0) | (corners == torch.pi)).all()
 
 
-@pytest.mark.parametrize("bad", [{"width": 7}, {"width": 12, "heads": 8}, {"coupling": "reversible"}])
+@pytest.mark.parametrize("bad", [{"width": 7}, {"width": 12, "heads": 8}, {"coupling": "reversible"}, {"border": -1}])
 def test_impossible_configurations_are_refused(bad: dict) -> None:
     with pytest.raises(ValueError, match="must be"):
         CMMDLConfig(**bad)

@@ -129,6 +129,15 @@ def test_init_takes_weights_and_their_configuration(pairs: Path, tmp_path: Path)
     assert again.step == 1, "the finished run is found again, with the same settings"
 
 
+def test_the_border_may_differ_from_that_of_the_initial_weights(pairs: Path, tmp_path: Path) -> None:
+    save_model(CMMDL(CMMDLConfig(width=8, blocks=1, heads=2)), tmp_path / "start.safetensors")
+    settings = [f"run.init={tmp_path / 'start.safetensors'}", "run.steps=1"]
+    loop.train(tiny_config(tmp_path / "run", pairs, *settings, "model.border=3"))
+    loop.train(tiny_config(tmp_path / "next", pairs, f"run.init={tmp_path / 'run/last.safetensors'}", "run.steps=1"))
+    for run in ("run", "next"):
+        assert load_model(tmp_path / run / "last.safetensors").config.border == 3
+
+
 @pytest.mark.parametrize(("init", "message"), [("mean", "only weights of a CMMDL network"), ("nothing", "nothing")])
 def test_init_refuses_what_cannot_be_trained(pairs: Path, tmp_path: Path, init: str, message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmmdl.models.bands import in_bands
@@ -28,6 +29,8 @@ class CMMDLConfig:
         sdlb: Whether the spatial block is there; without it the encoder's features go on unchanged.
         fdlb: Whether the frequency block is there; likewise.
         hdffb_attention: Whether the fusion block has its spatial and channel attention.
+        border: Pixels that are repeated around a picture before it is fused and cut off afterwards, in eval mode only.
+            The network pads with zeros, by which it knows where the border is and draws lines and dots there.
     """
 
     width: int = 64
@@ -38,12 +41,15 @@ class CMMDLConfig:
     sdlb: bool = True
     fdlb: bool = True
     hdffb_attention: bool = True
+    border: int = 0
 
     def __post_init__(self) -> None:
         if self.blocks < 1 or self.heads < 1:
             raise ValueError(f"blocks and heads must be at least 1, not {self.blocks} and {self.heads}")
         if self.width < 2 or self.width % 2 or self.width % self.heads:
             raise ValueError(f"width must be even and a multiple of heads={self.heads}, not {self.width}")
+        if self.border < 0:
+            raise ValueError(f"border must be at least 0, not {self.border}")
         if self.coupling not in ("released", "invertible"):
             raise ValueError(f"coupling must be 'released' or 'invertible', not {self.coupling!r}")
 
@@ -81,6 +87,13 @@ class CMMDL(nn.Module):
         Returns:
             Fused luma ``(B, 1, H, W)`` in (0, 1).
         """
+        if self.training or not self.config.border:
+            return self._fuse(ir, vis)
+        border, (height, width) = self.config.border, ir.shape[-2:]
+        fused = self._fuse(*(F.pad(x, 4 * (border,), mode="replicate") for x in (ir, vis)))
+        return fused[..., border : border + height, border : border + width]
+
+    def _fuse(self, ir: Tensor, vis: Tensor) -> Tensor:
         return self.decoder(self.fuse_features(self.encoder(vis), self.encoder(ir)))
 
     def fuse_features(self, vis: Tensor, ir: Tensor) -> Tensor:

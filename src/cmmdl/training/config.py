@@ -184,7 +184,8 @@ class RunConfig(Section):
         steps: Optimiser steps in all; the schedule of the learning rate is spread over them.
         stop_after: Stop there although the schedule is longer, as if all was done; 0 goes to the end.
         seed: Seed of the weights, the crops and everything random.
-        init: Weights to start from: a name of ``cmmdl models`` or a file. The ``model`` table is then theirs.
+        init: Weights to start from: a name of ``cmmdl models`` or a file. The ``model`` table is then theirs,
+            but for ``model.border``.
         device: ``auto`` takes the accelerator where there is one.
         precision: ``auto`` is bfloat16 on GPUs that have it and float32 elsewhere.
         threads: CPU threads; 0 leaves PyTorch's choice.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -79,6 +80,8 @@ def build_network(config: TrainConfig, saved: dict[str, Any] | None) -> tuple[Tr
         if architecture is None:
             raise UserError(f"run.init = {config.run.init!r}: only weights of a CMMDL network can be trained on")
         settings: Any = network.config
+        if border := getattr(config.model, "border", 0):  # has no parameters: may differ from that of the weights
+            network.config = settings = replace(settings, border=border)
         return with_model(config, {"architecture": architecture, **vars(settings)}), without_idle_biases(network)
     torch.manual_seed(config.run.seed)
     table = config.model.model_dump()
