@@ -50,7 +50,7 @@ def only_terms(**weights: float) -> str:
 
 COMMON = ['run.init=""', "optim.ema=0.99", "run.samples_every=1000000", "run.threads=1"]
 SMALL = [
-    *COMMON, 'model.architecture="cmmdl-rt"', 'run.precision="fp32"', "data.crop=96", "data.batch=8",
+    *COMMON, 'model={ architecture = "cmmdl-rt" }', 'run.precision="fp32"', "data.crop=96", "data.batch=8",
     "optim.lr=1.5e-3", terms(),
 ]  # fmt: skip
 NARROW = [*COMMON, "model.width=32", "model.blocks=2", "data.crop=64", "optim.lr=6e-4"]
@@ -168,7 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="holds roadscene/ir, roadscene/vis, tno/ir, ...")
     parser.add_argument("-o", "--folder", type=Path, required=True, help="where the runs go")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--only", default="", help="only the runs whose name contains this; writes no document")
     options = parser.parse_args()
     torch.set_num_threads(1)
