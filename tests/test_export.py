@@ -32,7 +32,7 @@ class Mean(nn.Module):
 def network() -> CMMDLRT:
     """A small real-time network that does something: its last layers start at zero."""
     torch.manual_seed(0)
-    network = CMMDLRT(CMMDLRTConfig(width=4, depth=2, spectrum=4))
+    network = CMMDLRT(CMMDLRTConfig(width=4, depth=2, spectrum=4, border=8))
     for parameter in network.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.05)
@@ -193,7 +193,7 @@ def test_angles_near_the_cut() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [CMMDLConfig(width=8, blocks=1, heads=2)])
+@pytest.mark.parametrize("config", [CMMDLConfig(width=8, blocks=1, heads=2, border=8)])
 def test_the_full_network(config: CMMDLConfig, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = CMMDL(config).eval()

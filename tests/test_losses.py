@@ -115,6 +115,12 @@ def test_metric_terms_leave_the_margin_out() -> None:
     assert watched > losses.fusion_loss(fused, ir, vis, {"frame": 1.0}, margin=6)[0].item()
 
 
+def test_a_margin_that_leaves_nothing_is_refused() -> None:
+    ir, vis = scene(12)
+    with pytest.raises(ValueError, match="leaves nothing of a picture of 12x12"):
+        losses.fusion_loss(ir, ir, vis, {"sd": 1.0}, margin=6)
+
+
 def test_two_odd_pixels_do_not_raise_the_structural_similarity() -> None:
     ir, vis = (0.4 + 0.2 * x for x in scene())
     fused = between(ir, vis) + 0.1

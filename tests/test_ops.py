@@ -89,3 +89,12 @@ def test_a_colour_without_room_by_hand() -> None:
     red = np.array([1.0, 0.0, 0.0]).reshape(3, 1, 1)
     channels = ops.with_luma(red, np.full((1, 1, 1), 0.65))
     assert [channel.item() for channel in channels] == pytest.approx([1.0, *[0.65 - 0.299 * 0.35 / 0.701] * 2])
+
+
+@pytest.mark.parametrize("kind", [torch.from_numpy, np.asarray], ids=["torch", "numpy"])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_black_and_white_stay_finite_in_any_precision(kind, dtype: str) -> None:
+    picture = np.array([[0.0, 1.0, 1.0, 0.5], [0.0, 1.0, 0.0, 0.5], [0.0, 1.0, 0.0, 0.5]], dtype)[:, None]
+    y = np.array([[1.0, 0.0, 1.0, 1.0]], dtype)[None]
+    got = np.concatenate([np.asarray(channel) for channel in ops.with_luma(kind(picture), kind(y))])
+    np.testing.assert_allclose(got[:, 0], np.broadcast_to(y[0], (3, 4)), atol=1e-3)

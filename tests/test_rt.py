@@ -77,8 +77,9 @@ def test_reach() -> None:
     assert 40 < reached <= model.reach
 
 
-def test_inner_part_of_a_tile_is_exact() -> None:
-    model, (ir, vis) = network().double(), torch.rand(2, 1, 1, 320, 328, dtype=torch.float64)
+@pytest.mark.parametrize("outside", [0, 8])
+def test_inner_part_of_a_tile_is_exact(outside: int) -> None:
+    model, (ir, vis) = network(border=outside).double(), torch.rand(2, 1, 1, 320, 328, dtype=torch.float64)
     tile, border = slice(16, 16 + 280), model.reach
     inner = slice(border, 280 - border)
     whole = model(ir, vis)[..., 16 + border : 16 + 280 - border, 16 + border : 16 + 280 - border]
@@ -86,9 +87,9 @@ def test_inner_part_of_a_tile_is_exact() -> None:
     torch.testing.assert_close(part, whole, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("settings", [{"width": 0}, {"depth": 1}, {"spectrum": -1}])
+@pytest.mark.parametrize("settings", [{"width": 0}, {"depth": 1}, {"spectrum": -1}, {"border": 4}])
 def test_impossible_settings(settings: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="must be at least"):
+    with pytest.raises(ValueError, match=r"must be (at least|a multiple of 8)"):
         CMMDLRTConfig(**settings)
 
 

@@ -53,7 +53,13 @@ def test_an_override_can_replace_a_whole_table() -> None:
 
 def test_an_override_can_name_the_other_network() -> None:
     config = load_config(None, ["model.architecture=cmmdl-rt", "model.depth=3"])
-    assert config.model.model_dump() == {"architecture": "cmmdl-rt", "width": 32, "depth": 3, "spectrum": 32}
+    assert config.model.model_dump() == {
+        "architecture": "cmmdl-rt",
+        "width": 32,
+        "depth": 3,
+        "spectrum": 32,
+        "border": 0,
+    }
     with pytest.raises(UserError, match=r"no setting 'model\.blocks'"):
         load_config(None, ["model.architecture=cmmdl-rt", "model.blocks=2"])
 

@@ -132,10 +132,14 @@ def test_init_takes_weights_and_their_configuration(pairs: Path, tmp_path: Path)
 def test_the_border_may_differ_from_that_of_the_initial_weights(pairs: Path, tmp_path: Path) -> None:
     save_model(CMMDL(CMMDLConfig(width=8, blocks=1, heads=2)), tmp_path / "start.safetensors")
     settings = [f"run.init={tmp_path / 'start.safetensors'}", "run.steps=1"]
-    loop.train(tiny_config(tmp_path / "run", pairs, *settings, "model.border=3"))
+    loop.train(tiny_config(tmp_path / "run", pairs, *settings, "model.border=2"))
+    loop.train(tiny_config(tmp_path / "run", pairs, *settings, "model.border=3"))  # a finished run, found again
     loop.train(tiny_config(tmp_path / "next", pairs, f"run.init={tmp_path / 'run/last.safetensors'}", "run.steps=1"))
     for run in ("run", "next"):
         assert load_model(tmp_path / run / "last.safetensors").config.border == 3
+    small = ["run.init=cmmdl-rt", "model.border=3"]
+    with pytest.raises(UserError, match=r"model\.border: border must be a multiple of 8"):
+        loop.train(tiny_config(tmp_path / "small", pairs, *small))
 
 
 @pytest.mark.parametrize(("init", "message"), [("mean", "only weights of a CMMDL network"), ("nothing", "nothing")])

@@ -31,7 +31,8 @@ class ModelCard:
         description: One line.
         licence: Licence of the weights, or of the method.
         trained_on: Data sets that training saw; empty for a method without weights.
-        scores: Data set -> metric -> mean score, in the ``cmmdl`` convention with the min-max stretch.
+        scores: Data set -> metric -> mean score, in the ``cmmdl`` convention; with the min-max stretch, but for medical
+            pictures.
         file: File name under ``cmmdl/pretrained``; empty for a method without weights.
         sha256: Hash of that file.
     """

@@ -136,7 +136,7 @@ def frame(fused: Tensor, ir: Tensor, vis: Tensor, *, width: int = 4) -> Tensor:
         fused: ``(B, 1, H, W)`` in [0, 1].
         ir: Same shape and range.
         vis: Same shape and range.
-        width: Of the frame in pixels.
+        width: Of the frame in pixels, at least 1.
 
     Returns:
         ``(B,)``, not below 0.
@@ -232,11 +232,17 @@ def fusion_loss(
 
     Returns:
         The loss ``(B,)`` and each term before weighting ``(B,)``, by name.
+
+    Raises:
+        ValueError: If the margin leaves nothing of the picture.
     """
     targets = targets or {}
     with torch.autocast(fused.device.type, enabled=False):
         images = fused.float(), ir.float(), vis.float()
-        inner = [image[..., margin : image.shape[-2] - margin, margin : image.shape[-1] - margin] for image in images]
+        height, width = fused.shape[-2:]
+        if 2 * margin >= min(height, width):
+            raise ValueError(f"a margin of {margin} pixels leaves nothing of a picture of {width}x{height}")
+        inner = [image[..., margin : height - margin, margin : width - margin] for image in images]
         terms: dict[str, Tensor] = {}
         for name in (name for name, weight in weights.items() if weight):
             if name == "intensity":

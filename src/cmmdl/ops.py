@@ -12,8 +12,6 @@ from cmmdl.arrays import Pixels, namespace
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
 """Weights of the luma, ITU-R BT.601."""
 
-_TINY = 1e-12
-
 
 def luma(rgb: Pixels) -> Pixels:
     """The luma of a colour picture.
@@ -55,7 +53,8 @@ def with_luma(rgb: Pixels, y: Pixels) -> list[Pixels]:
     low, high = (reduce(function, channels) for function in (xp.minimum, xp.maximum))
     if xp.min(low) >= 0 and xp.max(high) <= 1:
         return channels
-    share = xp.minimum((1 - y) / (high - y).clip(_TINY), y / (y - low).clip(_TINY)).clip(None, 1)
+    tiny = xp.finfo(y.dtype).tiny
+    share = xp.minimum((1 - y) / (high - y).clip(tiny), y / (y - low).clip(tiny)).clip(0, 1)
     return [y + share * (channel - y) for channel in channels]
 
 

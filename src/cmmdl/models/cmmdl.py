@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmmdl.models.bands import in_bands
+from cmmdl.models.border import with_border
 from cmmdl.models.decoder import Decoder
 from cmmdl.models.encoder import Encoder
 from cmmdl.models.fdlb import FDLB
@@ -29,8 +29,7 @@ class CMMDLConfig:
         sdlb: Whether the spatial block is there; without it the encoder's features go on unchanged.
         fdlb: Whether the frequency block is there; likewise.
         hdffb_attention: Whether the fusion block has its spatial and channel attention.
-        border: Pixels that are repeated around a picture before it is fused and cut off afterwards, in eval mode only.
-            The network pads with zeros, by which it knows where the border is and draws lines and dots there.
+        border: Pixels repeated around a picture while it is fused, in eval mode: see `cmmdl.models.border`.
     """
 
     width: int = 64
@@ -87,11 +86,7 @@ class CMMDL(nn.Module):
         Returns:
             Fused luma ``(B, 1, H, W)`` in (0, 1).
         """
-        if self.training or not self.config.border:
-            return self._fuse(ir, vis)
-        border, (height, width) = self.config.border, ir.shape[-2:]
-        fused = self._fuse(*(F.pad(x, 4 * (border,), mode="replicate") for x in (ir, vis)))
-        return fused[..., border : border + height, border : border + width]
+        return with_border(self._fuse, ir, vis, 0 if self.training else self.config.border)
 
     def _fuse(self, ir: Tensor, vis: Tensor) -> Tensor:
         return self.decoder(self.fuse_features(self.encoder(vis), self.encoder(ir)))

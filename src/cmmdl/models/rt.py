@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmmdl.models.border import with_border
+
 SHUFFLE = 2
 """Pixels of the picture along each side of a pixel of the spatial path."""
 
@@ -25,13 +27,18 @@ class CMMDLRTConfig:
         width: Channels of the spatial path.
         depth: 3x3 convolutions between the first and the last of the spatial path; at least 2.
         spectrum: Channels of the frequency path; 0 leaves that path out.
+        border: Pixels repeated around a picture while it is fused, in eval mode: see `cmmdl.models.border`. A multiple
+            of 8, so that the blocks of the frequency path stay where they are.
     """
 
     width: int = 32
     depth: int = 4
     spectrum: int = 32
+    border: int = 0
 
     def __post_init__(self) -> None:
+        if self.border < 0 or self.border % BLOCK:
+            raise ValueError(f"border must be a multiple of {BLOCK}, at least 0, not {self.border}")
         if self.width < 1 or self.depth < 2 or self.spectrum < 0:
             raise ValueError(
                 "width must be at least 1, depth at least 2 and spectrum at least 0, not "
@@ -171,9 +178,12 @@ class CMMDLRT(nn.Module):
         Returns:
             Fused luma ``(B, 1, H, W)``: in [0, 1] in eval mode; in training mode it may leave that range.
         """
+        return with_border(self._fuse, ir, vis, 0 if self.training else self.config.border)
+
+    def _fuse(self, ir: Tensor, vis: Tensor) -> Tensor:
         height, width = ir.shape[-2:]
-        border = (0, -width % BLOCK, 0, -height % BLOCK)
-        ir, vis = (F.pad(x, border, mode="replicate") for x in (ir, vis))
+        missing = (0, -width % BLOCK, 0, -height % BLOCK)
+        ir, vis = (F.pad(x, missing, mode="replicate") for x in (ir, vis))
         x = F.pixel_unshuffle(torch.cat([ir, vis], dim=1), SHUFFLE)
         x = F.relu(self.head(x.contiguous(memory_format=torch.channels_last)))
         for conv in self.early:

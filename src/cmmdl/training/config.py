@@ -275,7 +275,7 @@ class TrainConfig(Section):
 
 HARMLESS = (
     "val.", "run.folder", "run.stop_after", "run.threads", "run.save_every", "run.save_minutes", "run.keep",
-    "run.log_every", "run.samples_every", "data.memory_mb", "data.workers",
+    "run.log_every", "run.samples_every", "data.memory_mb", "data.workers", "model.border",
 )  # fmt: skip
 """Settings that a resumed run may change: they do not touch the weights."""
 

@@ -72,20 +72,30 @@ def build_network(config: TrainConfig, saved: dict[str, Any] | None) -> tuple[Tr
 
     Weights come from ``run.init`` or from the seed; a saved run's replace them later.
     """
+    given: Any = config.model
+    borders = {"border": given.border} if "border" in given.model_fields_set else {}
     if saved and config.run.init:
-        config = with_model(config, saved["config"]["model"])
+        config = with_model(config, {**saved["config"]["model"], **borders})
     elif config.run.init:
         network = load_model(config.run.init)
         architecture = architecture_of(network)
         if architecture is None:
             raise UserError(f"run.init = {config.run.init!r}: only weights of a CMMDL network can be trained on")
         settings: Any = network.config
-        if border := getattr(config.model, "border", 0):  # has no parameters: may differ from that of the weights
-            network.config = settings = replace(settings, border=border)
+        if borders:  # has no parameters: may differ from that of the weights
+            network.config = settings = with_border_of(settings, given.border)
         return with_model(config, {"architecture": architecture, **vars(settings)}), without_idle_biases(network)
     torch.manual_seed(config.run.seed)
     table = config.model.model_dump()
     return config, without_idle_biases(build(table.pop("architecture"), table))
+
+
+def with_border_of(settings: Any, border: int) -> Any:
+    """The settings of a network with another ``border``; a UserError if that network cannot have it."""
+    try:
+        return replace(settings, border=border)
+    except ValueError as error:
+        raise UserError(f"model.border: {error}") from None
 
 
 def without_idle_biases(network: nn.Module) -> nn.Module:
