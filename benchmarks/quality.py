@@ -46,14 +46,17 @@ say less of them than of networks that were not. The second table of each set ho
 
 
 def fuse_set(fuser: Fuser, ir: Path, vis: Path, out: Path) -> list[float]:
-    """Writes the fused pictures; returns fused minus visible luma in the warmest 2 %, where infrared is brighter."""
+    """Writes the fused pictures that are missing; gives fused minus visible luma in the warmest 2 %, where infrared is
+    brighter.
+    """
     out.mkdir(parents=True, exist_ok=True)
     pairs, _ = pair_folders(ir, vis, out)
     warmth = []
     for pair in tqdm(pairs, desc=ir.parent.name):
-        fused = fuser(pair.ir, pair.vis)
-        write_image(pair.out, fused)
-        one, two, three = (torch.from_numpy(fuser.take(x, "picture").luma())[0, 0] for x in (pair.ir, pair.vis, fused))
+        if not pair.out.exists():
+            write_image(pair.out, fuser(pair.ir, pair.vis))
+        paths = pair.ir, pair.vis, pair.out
+        one, two, three = (torch.from_numpy(fuser.take(path, "picture").luma())[0, 0] for path in paths)
         warm = one >= torch.quantile(one.flatten(), 0.98)
         if (one - two)[warm].mean() > 0:
             warmth.append((three - two)[warm].mean().item())
@@ -134,7 +137,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", action="append", help="of `cmmdl models`; repeat it [default: cmmdl-ivf, cmmdl-rt]")
-    parser.add_argument("--out", type=Path, help="keep the fused pictures here, in a folder a model and set")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="keep the fused pictures here, in a folder a model and set; those that are there are not fused again",
+    )
     parser.add_argument("--written", action="store_true", help="score the pictures in --out, fuse nothing")
     parser.add_argument("--write", action="store_true", help="update docs/results.md, README.md and the models' cards")
     options = parser.parse_args()
