@@ -34,7 +34,7 @@ def test_corners_and_borders_hold_nothing_that_is_in_no_source(name: str, scene:
     assert beyond[frame].clip(0).mean() < 2 * beyond[~frame].clip(0).mean() + 0.01, "a line along the border"
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", ["cmmdl-ivf", "cmmdl-rt"])
 def test_the_picture_follows_both_sources(name: str, scene: tuple[np.ndarray, np.ndarray]) -> None:
     ir, vis = scene
     fused = luma(Fuser(name, backend="torch")(ir, vis))
@@ -67,6 +67,16 @@ class TestMedical:
         outside = np.zeros(mri.shape, dtype=bool)
         outside[:4] = outside[-4:] = True
         assert fused[outside].mean() < 2
+
+    def test_the_skull_of_ct_and_the_brain_of_mri_are_both_there(self) -> None:
+        mri, _ = self.slices()
+        y, x = np.mgrid[-1:1:96j, -1:1:96j]
+        radius = x**2 + (y / 1.1) ** 2
+        skull = (radius > 0.6) & (radius < 0.75)
+        fused = luma(Fuser("cmmdl-mif", backend="torch")(mri, np.where(skull, 250, 0).astype(np.uint8)))
+        assert fused[(radius > 0.64) & (radius < 0.71)].mean() > 0.7
+        brain = radius < 0.5
+        assert np.corrcoef(fused[brain], luma(mri)[brain])[0, 1] > 0.9
 
     def test_hue_is_that_of_the_coloured_slice(self) -> None:
         mri, pet = self.slices()
