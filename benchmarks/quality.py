@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -133,6 +134,19 @@ def first_table(text: str) -> str:
     return "\n".join(lines[start:stop])
 
 
+def update_readme(marks: tuple[str, str], text: str) -> None:
+    """Replaces what stands between two marks of the README."""
+    before, rest = README.read_text(encoding="utf-8").split(marks[0])
+    README.write_text(f"{before}{marks[0]}\n{text}\n{marks[1]}{rest.split(marks[1])[1]}", encoding="utf-8")
+
+
+def update_card(model: str, scores: Mapping[str, Mapping[str, float]]) -> None:
+    """Puts scores into the card of a model in the box."""
+    card = PRETRAINED / f"{model}.json"
+    text = json.dumps({**json.loads(card.read_text(encoding="utf-8")), "scores": scores}, indent=2)
+    card.write_text(text + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -157,13 +171,9 @@ def main() -> None:
     print(json.dumps(scores, indent=1))
     if options.write:
         DOCS.write_text(text, encoding="utf-8")
-        before, rest = README.read_text(encoding="utf-8").split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
-        README.write_text(f"{before}{MARKS[0]}\n{short}\n{MARKS[1]}{after}", encoding="utf-8")
+        update_readme(MARKS, short)
         for model in models:
-            card = PRETRAINED / f"{model}.json"
-            text = json.dumps({**json.loads(card.read_text()), "scores": scores[model]}, indent=2)
-            card.write_text(text + "\n", encoding="utf-8")
+            update_card(model, scores[model])
 
 
 if __name__ == "__main__":

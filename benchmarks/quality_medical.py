@@ -26,12 +26,8 @@ from cmmdl.evaluate import Evaluation, evaluate_folder, markdown
 from cmmdl.folder import pair_folders
 from cmmdl.images import read_image, write_image
 from cmmdl.training.data import read_stems
-from cmmdl.weights import PRETRAINED
-from quality import first_table, means
+from quality import BASELINES, JUDGES, METRICS, first_table, means, update_card, update_readme
 
-METRICS = ["EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM"]
-JUDGES = ["QCB", "QCV", "QP", "Nabf"]
-BASELINES = ["mean", "max", "laplacian", "gff"]
 SETS = {"ct": "MRI-CT", "pet": "MRI-PET", "spect": "MRI-SPECT"}
 CDDFUSE = {
     "ct": "EN 4.88, SD 79.2, SF 38.1, MI 2.61, SCD 1.41, VIF 0.61, Qabf 0.68, SSIM (range 2) 1.34",
@@ -42,7 +38,7 @@ CDDFUSE = {
 
 ROOT = Path(__file__).resolve().parents[1]
 STEMS = ROOT / "configs" / "validation-medical.txt"
-DOCS, README = ROOT / "docs" / "results-medical.md", ROOT / "README.md"
+DOCS = ROOT / "docs" / "results-medical.md"
 MARKS = "<!-- medical:begin -->", "<!-- medical:end -->"
 MODEL = "cmmdl-mif"
 
@@ -119,10 +115,10 @@ def score_set(fuser: Fuser, name: str, data: Path, work: Path) -> tuple[str, dic
 def verdict(evaluation: Evaluation) -> str:
     """Whether the model leads the simple methods in Qabf, VIF and SSIM together."""
     ours, wanted = means(evaluation, MODEL), ("Qabf", "VIF", "SSIM")
-    lost = [f"{m} to {b}" for b in ("mean", "max", "laplacian") for m in wanted if means(evaluation, b)[m] >= ours[m]]
-    return (
-        f"Beside mean, max and laplacian it leads in Qabf, VIF and SSIM{' but for ' if lost else ''}{', '.join(lost)}."
-    )
+    rivals = {name: means(evaluation, name) for name in ("mean", "max", "laplacian")}
+    lost = [f"{m} to {name}" for name, scores in rivals.items() for m in wanted if scores[m] >= ours[m]]
+    but = f", but for {', '.join(lost)}" if lost else ""
+    return f"Beside mean, max and laplacian it leads in Qabf, VIF and SSIM{but}."
 
 
 def short_table(text: str) -> str:
@@ -151,14 +147,8 @@ def main() -> None:
     print(json.dumps(scores, indent=1))
     if options.write:
         DOCS.write_text(text, encoding="utf-8")
-        before, rest = README.read_text(encoding="utf-8").split(MARKS[0])
-        README.write_text(
-            f"{before}{MARKS[0]}\n\n{short_table(text)}\n\n{MARKS[1]}{rest.split(MARKS[1])[1]}", encoding="utf-8"
-        )
-        card = PRETRAINED / f"{MODEL}.json"
-        card.write_text(
-            json.dumps({**json.loads(card.read_text()), "scores": scores}, indent=2) + "\n", encoding="utf-8"
-        )
+        update_readme(MARKS, f"\n{short_table(text)}\n")
+        update_card(MODEL, scores)
 
 
 if __name__ == "__main__":
