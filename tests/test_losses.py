@@ -88,6 +88,50 @@ def test_the_brighter_source_and_the_forgotten_one() -> None:
     assert losses.balance(1 - (ir + vis) / 2, ir, vis).item() > 2, "a negative is worse"
 
 
+def test_rims_agree_with_scipy() -> None:
+    ir, vis = scene(40)
+    fused = between(ir, vis)
+    f, i, v = (x[0, 0].numpy() for x in (fused, ir, vis))
+    expected = 0.0
+    for size in (3, 7):
+        hats = [(ndimage.black_tophat(x, size), ndimage.white_tophat(x, size)) for x in (f, i, v)]
+        for of_fused, of_ir, of_vis in zip(*hats, strict=True):
+            allowed = 1.5 * ndimage.maximum_filter(np.maximum(of_ir, of_vis), 3)
+            expected += np.maximum(of_fused - allowed, 0).mean()
+    assert expected > 1e-3
+    assert losses.rims(fused, ir, vis).item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_rims_are_lines_that_no_source_has() -> None:
+    bright_sky, dark_sky = torch.full((1, 1, 30, 40), 0.3), torch.full((1, 1, 30, 40), 0.6)
+    bright_sky[..., :15, :] = 0.9
+    dark_sky[..., :15, :] = 0.1
+    fused = torch.full((1, 1, 30, 40), 0.4)
+    fused[..., :15, :] = 0.8
+    assert losses.rims(fused, dark_sky, bright_sky).item() == 0, "an edge is no line"
+    rim = fused.clone()
+    rim[..., 15:18, :] = 0.0
+    once = losses.rims(rim, dark_sky, bright_sky).item()
+    assert once == pytest.approx(0.4 * 3 / 30), "three rows, seen by the larger square"
+    line = dark_sky.clone()
+    line[..., 15:18, :] = 0.2  # 0.4 below what is under it
+    assert losses.rims(rim, line, bright_sky).item() == 0, "there it is a line of infrared"
+    board = fused.clone()
+    board[..., 20:26, 20:26] += 0.2 * ((torch.arange(6)[:, None] + torch.arange(6)) % 2)
+    assert losses.rims(board, dark_sky, bright_sky).item() > 0.2 * 18 / 1200, "a chess board, seen by both"
+
+
+def test_coarse_gradients_see_a_soft_outline_in_noise() -> None:
+    noise = 0.1 + 0.3 * torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    place = torch.arange(64.0) - 32
+    person = 0.4 * torch.exp(-(place[:, None] ** 2 + place**2) / (2 * 8**2)).expand(1, 1, 64, 64)
+    blind, seeing = noise, noise + person
+    assert losses.gradient_coarse(seeing, person, noise) < 0.7 * losses.gradient_coarse(blind, person, noise)
+    assert losses.gradient_signed(seeing, person, noise) > losses.gradient_signed(blind, person, noise)
+    by_hand = [torch.nn.functional.avg_pool2d(x, 4) for x in (blind, person, noise)]
+    assert losses.gradient_coarse(blind, person, noise).item() == losses.gradient_signed(*by_hand).item()
+
+
 def test_frame_sees_the_border_only_and_what_is_beyond_both_sources() -> None:
     ir, vis = torch.full((1, 1, 20, 30), 0.4), torch.full((1, 1, 20, 30), 0.6)
     fused = torch.full((1, 1, 20, 30), 0.5)
