@@ -113,9 +113,10 @@ def test_rims_are_lines_that_no_source_has() -> None:
     rim[..., 15:18, :] = 0.0
     once = losses.rims(rim, dark_sky, bright_sky).item()
     assert once == pytest.approx(0.4 * 3 / 30), "three rows, seen by the larger square"
-    line = dark_sky.clone()
-    line[..., 15:18, :] = 0.2  # 0.4 below what is under it
-    assert losses.rims(rim, line, bright_sky).item() == 0, "there it is a line of infrared"
+    line, copied = dark_sky.clone(), fused.clone()
+    line[..., 22:25, :], copied[..., 22:25, :] = 0.3, 0.0  # 0.3 and 0.4 below what is around
+    assert losses.rims(copied, line, bright_sky).item() == 0, "a line of infrared"
+    assert losses.rims(copied, dark_sky, bright_sky).item() > 0.03
     board = fused.clone()
     board[..., 20:26, 20:26] += 0.2 * ((torch.arange(6)[:, None] + torch.arange(6)) % 2)
     assert losses.rims(board, dark_sky, bright_sky).item() > 0.2 * 18 / 1200, "a chess board, seen by both"
