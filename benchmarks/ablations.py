@@ -153,9 +153,9 @@ def document(results: dict[str, dict[str, dict]], steps: int) -> str:
         f"{steps} steps, seed {RECIPE['run']['seed']} unless it says otherwise, on one core, with a running average of "
         "0.99 and the crops that the group names. The scores are means over the validation pairs, stretched. `total` "
         "is the mean over the eight trained metrics in units of their spread over published methods; the three seeds "
-        "of the unchanged recipe show how much of a difference is chance. QCB and Nabf (lower is better) are in no loss; "
-        "`rims`, in thousandths, only in that of its own row. `corr` is the least correlation with either source of "
-        "any picture: below 0 the picture is in part the negative of a source.\n"
+        "of the unchanged recipe show how much of a difference is chance. QCB and Nabf (lower is better) are in no "
+        "loss; `rims`, in thousandths, only in that of its own row. `corr` is the least correlation with either "
+        "source of any picture: below 0 the picture is in part the negative of a source.\n"
     )
     for group, (_, runs, network) in GROUPS.items():
         rows = {name: results[name] for name in runs if name in results}
