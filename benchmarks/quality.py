@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from cmmdl import Fuser
 from cmmdl.evaluate import Evaluation, Table, build_table, evaluate_folder, load_board, markdown
-from cmmdl.folder import pair_folders
 from cmmdl.images import write_image
+from cmmdl.pairing import pair_folders
 from cmmdl.weights import PRETRAINED
 
 METRICS = ["EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM"]

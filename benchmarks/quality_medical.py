@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from cmmdl import Fuser, ops
 from cmmdl.evaluate import Evaluation, evaluate_folder, markdown
-from cmmdl.folder import pair_folders
 from cmmdl.images import read_image, write_image
+from cmmdl.pairing import pair_folders
 from cmmdl.training.data import read_stems
 from quality import BASELINES, JUDGES, METRICS, first_table, means, update_card, update_readme
 

@@ -12,8 +12,8 @@ import click
 from cmmdl.errors import UserError
 
 if TYPE_CHECKING:
-    from cmmdl.folder import Pair
     from cmmdl.fuser import Fuser
+    from cmmdl.pairing import Pair
 
 PATH = click.Path(path_type=Path, readable=False)
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
@@ -120,7 +120,8 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
         return 0
     if out.exists() and not options["overwrite"]:
         raise UserError(f"{out} exists; pass --overwrite to replace it or --skip-existing to keep it")
-    from cmmdl.folder import Pair, fuse_pairs, prepare_folder
+    from cmmdl.folder import fuse_pairs, prepare_folder
+    from cmmdl.pairing import Pair
 
     fuser = _fuser(options)
     prepare_folder(out.parent)
@@ -137,7 +138,8 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
 
 def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     """All pairs of two folders; returns the exit code."""
-    from cmmdl.folder import pair_folders, prepare_folder
+    from cmmdl.folder import prepare_folder
+    from cmmdl.pairing import pair_folders
 
     suffixes = {name: options[name] for name in ("ir_suffix", "vis_suffix")}
     pairs, alone = pair_folders(ir, vis, out, **suffixes, suffix=f".{options['suffix'].lower()}")

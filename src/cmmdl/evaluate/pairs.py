@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmmdl.errors import UserError
-from cmmdl.folder import list_sources
 from cmmdl.images import list_images
+from cmmdl.pairing import list_sources
 
 
 @dataclass(frozen=True)

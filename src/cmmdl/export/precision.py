@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from cmmdl.errors import UserError
 from cmmdl.export.agreement import scenes
 from cmmdl.export.onnx import import_exporter
-from cmmdl.folder import list_sources
 from cmmdl.images import MAX_PIXELS
+from cmmdl.pairing import list_sources
 from cmmdl.pictures import take
 
 SCENES = ((240, 320),) * 12
