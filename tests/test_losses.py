@@ -133,6 +133,17 @@ def test_coarse_gradients_see_a_soft_outline_in_noise() -> None:
     assert losses.gradient_coarse(blind, person, noise).item() == losses.gradient_signed(*by_hand).item()
 
 
+def test_brightness_is_of_blocks_and_leaves_their_structure_free() -> None:
+    mri, pet = torch.full((1, 1, 16, 16), 0.2), torch.full((1, 1, 16, 16), 0.1)
+    pet[..., :8, :8] = 0.6
+    assert losses.brightness(mri, mri, pet).item() == pytest.approx(0.4 / 4)
+    stripes = mri.clone()
+    stripes[..., :8, :8] = torch.tensor([0.4, 0.8]).repeat(4)
+    assert losses.brightness(stripes, mri, pet).item() == pytest.approx(0, abs=1e-7)
+    assert losses.intensity_max(stripes, mri, pet).item() == pytest.approx(0.2 / 4)
+    assert losses.brightness(stripes + 0.1, mri, pet).item() == 0, "brighter is not its business"
+
+
 def test_frame_sees_the_border_only_and_what_is_beyond_both_sources() -> None:
     ir, vis = torch.full((1, 1, 20, 30), 0.4), torch.full((1, 1, 20, 30), 0.6)
     fused = torch.full((1, 1, 20, 30), 0.5)
