@@ -25,7 +25,7 @@ from cmmdl import Fuser, ops
 from cmmdl.evaluate import Evaluation, evaluate_folder, markdown
 from cmmdl.images import read_image, write_image
 from cmmdl.pairing import pair_folders
-from cmmdl.training.data import read_stems
+from cmmdl.training.data import read_luma, read_stems
 from quality import BASELINES, JUDGES, METRICS, first_table, means, update_card, update_readme
 
 SETS = {"ct": "MRI-CT", "pet": "MRI-PET", "spect": "MRI-SPECT"}
@@ -86,6 +86,15 @@ def chroma_kept(fused: Path, source: Path) -> float:
     return a / b if b > 0 else float("nan")
 
 
+def rise(fused: Path, mri: Path, other: Path) -> float:
+    """How far the fused luma goes from the MRI's to the other's where that is brighter by a fifth of the range; NaN if
+    that is nowhere.
+    """
+    of_fused, of_mri, of_other = (read_luma(path) / 255.0 for path in (fused, mri, other))
+    where = of_other - of_mri > 0.2
+    return float((of_fused - of_mri)[where].mean() / (of_other - of_mri)[where].mean()) if where.any() else float("nan")
+
+
 def score_set(fuser: Fuser, name: str, data: Path, work: Path) -> tuple[str, dict[str, float]]:
     """One set's tables as Markdown, and the model's scores."""
     mri, other = (held_out(data / f"harvard_mri_{name}" / side, work / side) for side in ("mri", name))
@@ -104,6 +113,11 @@ def score_set(fuser: Fuser, name: str, data: Path, work: Path) -> tuple[str, dic
         f"\n## {SETS[name]}, {len(pairs)} pairs\n\n{first_table(markdown(main))}\n\n{first_table(markdown(judges))}\n"
     )
     text += f"\n{verdict(main)} SSIM with constants for a range of 2: {scores['SSIM (range 2)']:.2f}.\n"
+    scores["rise"] = round(float(np.nanmean([rise(pair.out, Path(pair.ir), Path(pair.vis)) for pair in pairs])), 2)
+    text += (
+        f"\nWhere {name.upper()} is brighter than the MRI by a fifth of the range, the fused luma rises by "
+        f"{scores['rise']:.2f} of the difference.\n"
+    )
     text += f"\nCDDFuse (medical) on pictures of its own: {CDDFUSE[name]}.\n"
     if name != "ct":
         scores["hue error"] = round(float(np.nanmean([hue_error(pair.out, Path(pair.vis)) for pair in pairs])), 2)
