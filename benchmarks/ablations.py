@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cmmdl import Fuser, losses
+from cmmdl import Fuser
 from cmmdl.metrics import score
 from cmmdl.training.config import Source
 from cmmdl.training.data import find_pairs, read_luma, read_stems
@@ -78,8 +78,6 @@ LOSSES: dict[str, list[str]] = {
     "no squeezed pictures": ["without msrs128"],
     "small network without its frequency path": ["model.spectrum=0"],
     "no margin, no frame term": ["loss.margin=0", terms(frame=0.0)],
-    "rims of weight 1500 besides": [terms(rims=1500.0)],
-    "gradients of blocks of 4x4 pixels besides": [terms(gradient_coarse=1.0)],
 }
 BLOCKS: dict[str, list[str]] = {
     "all blocks": [],
@@ -136,10 +134,8 @@ def validate(weights: Path, data: Path, name: str) -> dict[str, float]:
             ir, vis = read_luma(pair.ir), read_luma(pair.vis)
             fused = np.asarray(fuser(ir, vis))
             correlation = min(np.corrcoef(fused.ravel(), source.ravel())[0, 1] for source in (ir, vis))
-            thin = losses.rims(*(torch.from_numpy(x / 255.0)[None, None] for x in (fused, ir, vis)))
-            scores = score(fused, ir, vis, metrics=METRICS)
-            rows.append(scores | {"corr": float(correlation), "rims": 1000 * thin.item()})
-    means = {metric: float(np.mean([row[metric] for row in rows])) for metric in (*METRICS, "rims")}
+            rows.append(score(fused, ir, vis, metrics=METRICS) | {"corr": float(correlation)})
+    means = {metric: float(np.mean([row[metric] for row in rows])) for metric in METRICS}
     return means | {"corr": min(row["corr"] for row in rows), "total": total(means)}
 
 
@@ -152,19 +148,19 @@ def document(results: dict[str, dict[str, dict]], steps: int) -> str:
         f"Every row is [{CONFIG.name}](../configs/{CONFIG.name}) from random weights with the change that it names, "
         f"{steps} steps, seed {RECIPE['run']['seed']} unless it says otherwise, on one core, with a running average of "
         "0.99 and the crops that the group names. The scores are means over the validation pairs, stretched. `total` "
-        "is the mean over the eight trained metrics in units of their spread over published methods; the three seeds "
-        "of the unchanged recipe show how much of a difference is chance. QCB and Nabf (lower is better) are in no "
-        "loss; `rims`, in thousandths, only in that of its own row. `corr` is the least correlation with either "
-        "source of any picture: below 0 the picture is in part the negative of a source.\n"
+        "is the mean over the eight trained metrics in units of their spread "
+        "over published methods; the three seeds of the unchanged recipe show how much of a difference is chance. QCB "
+        "and Nabf (lower is better) are in no loss. `corr` is the least correlation with either source of any "
+        "picture: below 0 the picture is in part the negative of a source.\n"
     )
     for group, (_, runs, network) in GROUPS.items():
         rows = {name: results[name] for name in runs if name in results}
         text += f"\n## {group}\n\nWith {network}.\n"
         for of_set, title in {"tno": "TNO", "roadscene": "RoadScene"}.items():
             text += f"\n### {group}: {title}\n\n"
-            text += f"| run | {' | '.join(METRICS)} | rims | corr | total | minutes |\n|{'---|' * (len(METRICS) + 5)}\n"
+            text += f"| run | {' | '.join(METRICS)} | corr | total | minutes |\n|{'---|' * (len(METRICS) + 4)}\n"
             for name, result in rows.items():
-                values = [result[of_set][metric] for metric in (*METRICS, "rims", "corr", "total")]
+                values = [result[of_set][metric] for metric in (*METRICS, "corr", "total")]
                 cells = [f"{value:.1f}" if value >= 15 else f"{value:.3f}" for value in values]
                 text += f"| {name} | {' | '.join(cells)} | {result['minutes']:.1f} |\n"
         text += spread(rows)
