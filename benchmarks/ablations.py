@@ -3,9 +3,9 @@
     python benchmarks/ablations.py --data ../shared/data/train -o runs/ablations             # writes docs/ablations.md
     python benchmarks/ablations.py --data ../shared/data/train -o runs/ablations --only seed  # those named so
 
-Every row is ``configs/cmmdl-ivf-stage5.toml`` with the change that it names. Losses and data are compared with the
-small network, blocks with a narrow full one: 32 channels, 2 blocks. A run that is there is not repeated, one that was
-killed continues. ``--data`` holds the folders of the training set by the names of the configuration.
+Every row is ``configs/cmmdl-ivf.toml`` with the change that it names. Losses and data are compared with the small
+network, blocks with a narrow full one: 32 channels, 2 blocks. A run that is there is not repeated, one that was killed
+continues. ``--data`` holds the folders of the training set by the names of the configuration.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cmmdl.training.data import find_pairs, read_luma, read_stems
 from cmmdl.training.validation import total
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / "configs" / "cmmdl-ivf-stage5.toml"
+CONFIG = ROOT / "configs" / "cmmdl-ivf.toml"
 RECIPE = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
 DOCS = ROOT / "docs" / "ablations.md"
 METRICS = ["EN", "SD", "SF", "MI", "SCD", "VIF", "Qabf", "SSIM", "QCB", "Nabf"]
