@@ -16,6 +16,7 @@ import argparse
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,11 @@ def rise(fused: Path, mri: Path, other: Path) -> float:
     return float((of_fused - of_mri)[where].mean() / (of_other - of_mri)[where].mean()) if where.any() else float("nan")
 
 
+def mean_of(values: Iterable[float], digits: int = 2) -> float:
+    """Rounded; NaNs are left out."""
+    return round(float(np.nanmean(list(values))), digits)
+
+
 def score_set(fuser: Fuser, name: str, data: Path, work: Path) -> tuple[str, dict[str, float]]:
     """One set's tables as Markdown, and the model's scores."""
     mri, other = (held_out(data / f"harvard_mri_{name}" / side, work / side) for side in ("mri", name))
@@ -113,15 +119,15 @@ def score_set(fuser: Fuser, name: str, data: Path, work: Path) -> tuple[str, dic
         f"\n## {SETS[name]}, {len(pairs)} pairs\n\n{first_table(markdown(main))}\n\n{first_table(markdown(judges))}\n"
     )
     text += f"\n{verdict(main)} SSIM with constants for a range of 2: {scores['SSIM (range 2)']:.2f}.\n"
-    scores["rise"] = round(float(np.nanmean([rise(pair.out, Path(pair.ir), Path(pair.vis)) for pair in pairs])), 2)
+    scores["rise"] = mean_of(rise(pair.out, pair.ir, pair.vis) for pair in pairs)
     text += (
         f"\nWhere {name.upper()} is brighter than the MRI by a fifth of the range, the fused luma rises by "
         f"{scores['rise']:.2f} of the difference.\n"
     )
     text += f"\nCDDFuse (medical) on pictures of its own: {CDDFUSE[name]}.\n"
     if name != "ct":
-        scores["hue error"] = round(float(np.nanmean([hue_error(pair.out, Path(pair.vis)) for pair in pairs])), 2)
-        scores["chroma kept"] = round(float(np.nanmean([chroma_kept(pair.out, Path(pair.vis)) for pair in pairs])), 3)
+        scores["hue error"] = mean_of(hue_error(pair.out, pair.vis) for pair in pairs)
+        scores["chroma kept"] = mean_of((chroma_kept(pair.out, pair.vis) for pair in pairs), 3)
         text += f"\nMean hue error: {scores['hue error']:.2f} degrees; chroma kept: {scores['chroma kept']:.0%}.\n"
     return text, scores
 
