@@ -1,11 +1,12 @@
 """Score weights on the test pairs of TNO and RoadScene beside the baselines and published networks.
 
-    python benchmarks/quality.py --data ../shared                       # prints the tables
-    python benchmarks/quality.py --data ../shared --write                # also docs/results.md, README.md and the card
+    python benchmarks/quality.py --data ../shared/data                   # prints the tables
+    python benchmarks/quality.py --data ../shared/data --write           # also docs/results.md, README.md and the cards
 
-``--data`` holds ``data/test/NAME/ir`` and ``data/test/NAME/vis`` (the 25 pairs of TNO and 50 of RoadScene that the
-field tests on) and ``boards/NAME.json``, mean scores of published networks on them. Fused pictures are written with the
-min-max stretch, as the published ones were; scores are of the ``cmmdl`` convention, ``SSIM (range 2)`` of ``cddfuse``.
+``--data`` holds ``test/tno/ir``, ``test/tno/vis``, ``test/roadscene/ir`` and ``test/roadscene/vis``: the 25 pairs of
+TNO and 50 of RoadScene that the field tests on. Beside this file, ``boards/NAME.json`` has the mean scores of 13
+published networks on them. Fused pictures are written with the min-max stretch, as the published ones were; scores are
+of the ``cmmdl`` convention, ``SSIM (range 2)`` of ``cddfuse``.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ METRICS = ["EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM"]
 JUDGES = ["QCB", "QCV", "QP", "Nabf"]
 BASELINES = ["mean", "max", "laplacian", "gff"]
 SETS = {"tno": "TNO, 25 pairs", "roadscene": "RoadScene, 50 pairs"}
+MODELS = ["cmmdl-ivf", "cmmdl-rt"]
 SHORT = ["SFDFusion", "SeAFusion", "U2Fusion", "max", "laplacian"]
 ROOT = Path(__file__).resolve().parents[1]
+BOARDS = ROOT / "benchmarks" / "boards"
 DOCS, README = ROOT / "docs" / "results.md", ROOT / "README.md"
 Scores = dict[str, dict[str, float]]
 MARKS = "<!-- results:begin -->", "<!-- results:end -->"
@@ -39,7 +42,7 @@ HEADER = """# Results
 
 Measured by `python benchmarks/quality.py --data DIR --write` on the weights in the box. Our pictures and those of the
 baselines are stretched to the full range, as most published ones are; the rows of published networks are their own
-pictures, scored by the same evaluator. Columns where others lead are where others lead.
+pictures, scored by the same evaluator. DIR holds `test/tno/ir`, `test/tno/vis`, and the same of `roadscene`.
 
 Our networks were trained on metric terms (EN, SD, SF, MI, SCD, VIF, Qabf and SSIM are in their loss), so those columns
 say less of them than of networks that were not. The second table of each set holds metrics kept out of training.
@@ -66,29 +69,30 @@ def fuse_set(fuser: Fuser, ir: Path, vis: Path, out: Path) -> list[float]:
 
 def score_set(name: str, data: Path, models: list[str], out: Path, written: bool) -> tuple[str, str, Scores]:
     """One set's tables as Markdown, a short one, and each model's scores."""
-    ir, vis = (data / "data" / "test" / name / side for side in ("ir", "vis"))
+    ir, vis = (data / "test" / name / side for side in ("ir", "vis"))
     folders = {model: out / model / name for model in models}
     warmth = {} if written else {m: fuse_set(Fuser(m, stretch=True), ir, vis, folders[m]) for m in models}
-    board = load_board(data / "boards" / f"{name}.json", "cmmdl")
+    board = load_board(BOARDS / f"{name}.json", "cmmdl")
     common = {"baselines": BASELINES, "stretch": True, "progress": True}
     main = evaluate_folder(folders, ir, vis, metrics=METRICS, **common)
     judges = evaluate_folder(folders, ir, vis, metrics=JUDGES, convention="paper", **common)
     other = evaluate_folder(folders, ir, vis, metrics=["SSIM"], convention="cddfuse", **common)
     text = f"\n## {SETS[name]}\n\n{first_table(markdown(main, board))}\n\n{first_table(markdown(judges))}\n\n"
     text += f"Beside the {len(board)} published networks alone, each of ours by itself:\n\n"
-    text += "| method | mean rank | best network's | SSIM, constants for a range of 2 | warm targets kept |\n"
-    text += "|---|---|---|---|---|\n"
+    text += "| method | SSIM, constants for a range of 2 | warm targets kept | mean ranks |\n|---|---|---|---|\n"
     scores: Scores = {}
     for model in models:
-        rank, best = alone_with_board(main, model, board)
-        scores[model] = means(main, model) | {"SSIM (range 2)": means(other, model)["SSIM"], "mean rank": rank}
+        ranks = alone_with_board(main, model, board)
+        scores[model] = means(main, model) | {"SSIM (range 2)": means(other, model)["SSIM"]}
+        scores[model][f"mean rank of {len(ranks)}"] = ranks[model]
         kept = "-"
         if model in warmth:
             bright = sum(value > 0 for value in warmth[model])
             scores[model]["warm targets"] = bright / len(warmth[model])
             kept = f"{bright} of {len(warmth[model])}"
-        text += f"| {model} | {rank:.2f} | {best} | {scores[model]['SSIM (range 2)']:.3f} | {kept} |\n"
-        scores[model] = {metric: round(value, 4) for metric, value in scores[model].items()}
+        order = ", ".join(f"{rival} {ranks[rival]:.2f}" for rival in sorted(ranks, key=ranks.__getitem__))
+        text += f"| {model} | {scores[model]['SSIM (range 2)']:.3f} | {kept} | {order} |\n"
+        scores[model] = {metric: round(value, 5) for metric, value in scores[model].items()}
     text += (
         "\nWarm targets are kept where the warmest 2 % of infrared, in the pairs in which they are brighter than "
         "visible, stay brighter than visible in the fused picture.\n"
@@ -115,15 +119,12 @@ def means(evaluation: Evaluation, method: str) -> dict[str, float]:
     return {metric: float(value) for metric, value in zip(evaluation.metrics, row, strict=True)}
 
 
-def alone_with_board(evaluation: Evaluation, method: str, board) -> tuple[float, str]:
-    """The method's mean rank beside the published rows only, and the best of those with its own in that table."""
+def alone_with_board(evaluation: Evaluation, method: str, board: Scores) -> dict[str, float]:
+    """The mean ranks of a table of the method and the published rows only."""
     index = evaluation.methods.index(method)
     ours = Evaluation(**{**vars(evaluation), "methods": (method,), "scores": evaluation.scores[index : index + 1]})
     table = build_table(ours, board)
-    ranks = dict(zip(table.names, (float(rank) for rank in table.mean_rank), strict=True))
-    own = ranks.pop(method)
-    best = min(ranks, key=ranks.__getitem__)
-    return own, f"{best} {ranks[best]:.2f}"
+    return dict(zip(table.names, (float(rank) for rank in table.mean_rank), strict=True))
 
 
 def first_table(text: str) -> str:
@@ -149,7 +150,7 @@ def update_card(model: str, scores: Mapping[str, Mapping[str, float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="holds test/tno/ir, test/tno/vis, ...")
     parser.add_argument("--model", action="append", help="of `cmmdl models`; repeat it [default: cmmdl-ivf, cmmdl-rt]")
     parser.add_argument(
         "--out",
@@ -159,7 +160,9 @@ def main() -> None:
     parser.add_argument("--written", action="store_true", help="score the pictures in --out, fuse nothing")
     parser.add_argument("--write", action="store_true", help="update docs/results.md, README.md and the models' cards")
     options = parser.parse_args()
-    models = options.model or ["cmmdl-ivf", "cmmdl-rt"]
+    models = options.model or MODELS
+    if options.write and (models != MODELS or options.written):
+        parser.error(f"--write is for {' and '.join(MODELS)}, fused here: leave --model and --written out")
     text, short, scores = HEADER, "", {model: {} for model in models}
     with tempfile.TemporaryDirectory() as folder:
         for name in SETS:

@@ -1,9 +1,9 @@
 """Score ``cmmdl-mif`` on the held-out cases of MRI with CT, PET and SPECT beside the methods without weights.
 
-    python benchmarks/quality_medical.py --data ../shared/data/train          # prints the tables
-    python benchmarks/quality_medical.py --data ../shared/data/train --write   # also the document, README and card
+    python benchmarks/quality_medical.py --data ../shared/data            # prints the tables
+    python benchmarks/quality_medical.py --data ../shared/data --write     # also the document, README and card
 
-``--data`` holds ``harvard_mri_ct/mri``, ``harvard_mri_ct/ct`` and so on; the cases are those of
+``--data`` holds ``train/harvard_mri_ct/mri``, ``train/harvard_mri_ct/ct`` and so on; the cases are those of
 ``configs/validation-medical.txt``. Scores are of the ``cmmdl`` convention on the luma of the pictures as they are
 written, not stretched. The hue error is the mean angle between the chroma of the fused and of the coloured picture,
 over the pixels with at least a tenth of the largest chroma that have a hue in both; beside it stands the share of the
@@ -103,7 +103,7 @@ def mean_of(values: Iterable[float], digits: int = 2) -> float:
 
 def score_set(fuser: Fuser, name: str, data: Path, work: Path) -> tuple[str, dict[str, float]]:
     """One set's tables as Markdown, and the model's scores."""
-    mri, other = (held_out(data / f"harvard_mri_{name}" / side, work / side) for side in ("mri", name))
+    mri, other = (held_out(data / "train" / f"harvard_mri_{name}" / side, work / side) for side in ("mri", name))
     fused = work / "fused"
     fused.mkdir()
     pairs, _ = pair_folders(mri, other, fused)
@@ -113,8 +113,8 @@ def score_set(fuser: Fuser, name: str, data: Path, work: Path) -> tuple[str, dic
     main = evaluate_folder({MODEL: fused}, mri, other, metrics=METRICS, **common)
     judges = evaluate_folder({MODEL: fused}, mri, other, metrics=JUDGES, convention="paper", **common)
     range2 = evaluate_folder({MODEL: fused}, mri, other, metrics=["SSIM"], convention="cddfuse", progress=True)
-    scores = {metric: round(value, 4) for metric, value in means(main, MODEL).items()} | {"pairs": len(pairs)}
-    scores["SSIM (range 2)"] = round(means(range2, MODEL)["SSIM"], 4)
+    scores = {metric: round(value, 5) for metric, value in means(main, MODEL).items()} | {"pairs": len(pairs)}
+    scores["SSIM (range 2)"] = round(means(range2, MODEL)["SSIM"], 5)
     text = (
         f"\n## {SETS[name]}, {len(pairs)} pairs\n\n{first_table(markdown(main))}\n\n{first_table(markdown(judges))}\n"
     )
@@ -152,7 +152,7 @@ def short_table(text: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="holds train/harvard_mri_ct/mri, ...")
     parser.add_argument("--model", default=MODEL, help="a name or a weights file  [default: cmmdl-mif]")
     parser.add_argument("--write", action="store_true", help="update docs/results-medical.md, README.md and the card")
     options = parser.parse_args()

@@ -37,6 +37,16 @@ def test_train_on_two_folders(tmp_path: Path) -> None:
     assert tuned.exit_code == 0, tuned.output
 
 
+def test_folders_for_validation_are_taken_whole(tmp_path: Path) -> None:
+    folders = ["--val-ir", "val/ir", "--val-vis", "val/vis"]
+    config = ROOT / "configs" / "cmmdl-ivf-stage1.toml"
+    given, changed = (
+        json.loads(train(config, *words, "--show-config", tiny=False).stdout)["val"] for words in ([], folders)
+    )
+    assert given["only"], "the configuration names its own pictures"
+    assert changed == given | {"ir": "val/ir", "vis": "val/vis", "only": None}
+
+
 def test_show_config_prints_the_settings() -> None:
     result = train(ROOT / "configs" / "released.toml", "--set", "optim.lr=3e-4", "--show-config", tiny=False)
     shown = json.loads(result.stdout)

@@ -262,6 +262,46 @@ class TestPrepare:
             plan(MSRS, msrs, sha256="00")
         assert tree(tmp_path / "out") == {"mine.txt": b"keep"}
 
+    def test_the_working_folder_is_not_replaced(
+        self, msrs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        with pytest.raises(UserError, match=r"\. is the folder that you are in; give a new one inside"):
+            prepare(plan(MSRS, msrs), Path())
+        assert not list((tmp_path / "here").iterdir())
+
+    def test_a_folder_that_cannot_be_seen_is_told(
+        self, msrs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def denied(_: Path) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        (tmp_path / "out").mkdir()
+        planned = plan(MSRS, msrs)
+        monkeypatch.setattr(Path, "iterdir", denied)
+        with pytest.raises(UserError, match=r"out: cannot be looked into \(Permission denied\)"):
+            prepare(planned, tmp_path / "out")
+        with pytest.raises(UserError, match=r"out: cannot be listed \(Permission denied\)"):
+            find_sets(tmp_path / "out")
+
+    def test_stems_matter_in_the_folders_of_pairs_alone(self, msrs: Path, tmp_path: Path) -> None:
+        (msrs / "docs").mkdir()
+        for suffix in ("png", "jpg"):
+            shutil.copy(msrs / "train/ir/00001D.png", msrs / "docs" / f"figure.{suffix}")
+        assert len(plan(MSRS, msrs).splits[0].pairs) == 3
+        shutil.copy(msrs / "train/ir/00001D.png", msrs / "train/ir/00001D.jpg")
+        with pytest.raises(UserError, match=r"00001D\.jpg and train/ir/00001D\.png share a stem"):
+            plan(MSRS, msrs)
+
+    def test_the_later_one_of_a_repeated_tar_member_counts(self, msrs: Path, tmp_path: Path) -> None:
+        first, later = (msrs / "train/ir" / f"0000{number}D.png" for number in (1, 2))
+        with tarfile.open(tmp_path / "msrs.tar", "w") as tar:
+            tar.add(msrs, "MSRS-main")
+            tar.add(later, "MSRS-main/train/ir/00001D.png")
+        prepare(plan(MSRS, tmp_path / "msrs.tar"), tmp_path / "out")
+        assert (tmp_path / "out/train/ir/00001D.png").read_bytes() == later.read_bytes() != first.read_bytes()
+
     def test_an_empty_folder_may_be_filled_and_leftovers_are_seen(self, msrs: Path, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
         (tmp_path / ".out.abc.cmmdl-part").mkdir()
@@ -283,7 +323,7 @@ class TestPrepare:
 
     def test_an_official_split_stays(self, msrs: Path, tmp_path: Path) -> None:
         (tmp_path / "test.txt").write_text("00001D\n")
-        with pytest.raises(UserError, match="has an official split"):
+        with pytest.raises(UserError, match="comes divided already, into train and test"):
             plan(MSRS, msrs, test_stems=tmp_path / "test.txt")
 
     def test_medical_sides_keep_their_names(self, tmp_path: Path) -> None:
@@ -304,6 +344,19 @@ class TestCheck:
             "test and train",
             ("test/ir/d = train/ir/b", "test/vis/d = train/vis/b"),
         )
+
+    def test_two_pairings_of_one_split_may_share(self, tmp_path: Path) -> None:
+        for second in ("ct", "pet"):
+            pair(tmp_path / "train", "20005", 1, ("mri", second))
+        report = check_sets(find_sets(tmp_path))
+        assert [one.sides for one in report.sets] == [("mri", "ct"), ("mri", "pet")]
+        assert not report.problems
+
+    def test_names_of_folders_in_any_case(self, tmp_path: Path) -> None:
+        pair(tmp_path, "00001", 1, ("Ir", "Vis"))
+        report = check_sets(find_sets(tmp_path))
+        assert report.sets[0].pairs == 1
+        assert not report.problems
 
     def test_sets_of_other_names_may_share_unless_they_are_set_against(self, tmp_path: Path) -> None:
         for folder in ("one/a", "one/b", "two/c"):

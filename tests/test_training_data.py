@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cmmdl.errors import UserError
 from cmmdl.images import write_image
 from cmmdl.training.config import DataConfig, Source
-from cmmdl.training.data import Crops, batch_numbers, contrast, jitter_gamma, read_luma, reflect_up, resize
+from cmmdl.training.data import Crops, batch_numbers, contrast, find_pairs, jitter_gamma, read_luma, reflect_up, resize
 from training_helpers import tiny_config, write_pairs
 
 
@@ -154,6 +154,19 @@ def test_bad_folders_and_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no file stem is in both"):
         Crops(DataConfig(sources=(Source(ir=pairs / "ir", vis=tmp_path / "empty"),)), 0)
+
+
+def test_pairs_that_are_left_out(tmp_path: Path) -> None:
+    pairs, stems = write_pairs(tmp_path, 3), tmp_path / "held-out.txt"
+    source = Source(ir=pairs / "ir", vis=pairs / "vis", leave_out=stems)
+    stems.write_text("scene1\n\nanother set's\n")
+    assert [pair.name for pair in find_pairs(source)[0]] == ["scene0", "scene2"]
+    stems.write_text("scene1.png\n")
+    with pytest.raises(UserError, match=r"held-out\.txt names no picture .* 'scene1\.png'\): write file stems"):
+        find_pairs(source)
+    stems.write_text("scene0\nscene1\nscene2\n")
+    with pytest.raises(UserError, match=r"held-out\.txt leaves no pair"):
+        find_pairs(source)
 
 
 def test_unpaired_files_are_noted(tmp_path: Path) -> None:

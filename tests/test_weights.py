@@ -59,6 +59,50 @@ def test_saved_network_comes_back_with_its_configuration(tmp_path: Path) -> None
     torch.testing.assert_close(again(*pair()), model(*pair()), rtol=0, atol=0)
 
 
+def test_average_is_the_weighted_mean_of_every_parameter(tmp_path: Path) -> None:
+    models = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        models.append(CMMDL(TINY).eval())
+        save_model(models[-1], tmp_path / f"{seed}.safetensors")
+    files, out = [str(tmp_path / f"{seed}.safetensors") for seed in (1, 2)], tmp_path / "mean.safetensors"
+    shares = ["--share", "0.75", "--share", "0.25"]
+    result = CliRunner().invoke(main, ["average", *files, "-o", str(out), *shares])
+    assert result.exit_code == 0, result.output
+    mean, (one, two) = load_model(out).state_dict(), (model.state_dict() for model in models)
+    assert mean.keys() == one.keys()
+    for name, value in mean.items():
+        torch.testing.assert_close(
+            value, 0.75 * one[name] + 0.25 * two[name] if value.is_floating_point() else one[name]
+        )
+    assert read_metadata(out)["average"] == "0.75 1.safetensors, 0.25 2.safetensors"
+    again = CliRunner().invoke(main, ["average", files[0], files[0], "-o", str(out)])
+    assert again.exit_code == 1
+    assert "pass --overwrite" in again.output
+    assert CliRunner().invoke(main, ["average", files[0], files[0], "-o", str(out), "--overwrite"]).exit_code == 0
+    assert all(torch.equal(value, one[name]) for name, value in load_model(out).state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["cmmdl-ivf", "cmmdl-rt"], "one architecture and configuration"),
+        (["mean", "max"], "has no weights to average"),
+        (["cmmdl-rt", "cmmdl-mif"], "one architecture and configuration"),
+        (["cmmdl-rt", "cmmdl-rt", "--share", "1"], "2 weights and 1 --share"),
+        (["cmmdl-rt", "cmmdl-rt", "--share", "0.5", "--share", "0.6"], "add up to 1"),
+        (["cmmdl-rt", "nowhere.safetensors"], "nowhere.safetensors"),
+    ],
+)
+def test_what_cannot_be_averaged_is_told(words: list[str], message: str, tmp_path: Path) -> None:
+    out = tmp_path / "mean.safetensors"
+    result = CliRunner().invoke(main, ["average", *words, "-o", str(out)])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert not out.exists()
+
+
 def test_all_keys_of_the_released_checkpoint_are_accounted_for() -> None:
     state = released_state()
     model, dropped = from_released(state)

@@ -14,7 +14,7 @@ import click
 import cmmdl
 from cmmdl.errors import UserError
 
-COMMANDS = ["fuse", "evaluate", "sheet", "data", "train", "models", "convert", "export", "bench", "doctor"]
+COMMANDS = ["fuse", "evaluate", "sheet", "data", "train", "average", "models", "convert", "export", "bench", "doctor"]
 
 
 class _Commands(click.Group):

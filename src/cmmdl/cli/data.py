@@ -171,7 +171,9 @@ def _published(folder: Path, name: str | None) -> DataSet | None:
 
 def _show(data: DataSet) -> None:
     """All that is known of one data set, and what to do."""
-    splits = {split: None for layout in data.layouts for split in layout}
+    written = {
+        ", ".join(f"OUT/{split}/{side}" for split in layout for side in data.sides): None for layout in data.layouts
+    }
     rows = [
         ("source", data.source),
         ("terms", f"{data.terms} (as far as known here; the source decides)"),
@@ -179,7 +181,7 @@ def _show(data: DataSet) -> None:
         ("split", data.split),
         ("size", _size(data)),
         ("looks for", " or ".join(_layout(layout) for layout in data.layouts)),
-        ("writes", ", ".join(f"OUT/{split}/{side}" for split in splits for side in data.sides)),
+        ("writes", " or ".join(written)),
         ("by hand", f"download it from the source. {data.hint}".strip()),
         ("then", f"cmmdl data prepare {data.name} --from ARCHIVE_OR_FOLDER -o data/{data.name}"),
     ]

@@ -44,5 +44,5 @@ def _row(card: ModelCard) -> tuple[str, str, str, str]:
 def _echo_scores(card: ModelCard) -> None:
     """The mean scores of one model, a line a data set."""
     for data, scores in (card.scores or {}).items():
-        values = "  ".join(f"{metric} {value:.3f}" for metric, value in scores.items())
+        values = "  ".join(f"{metric} {value:.4g}" for metric, value in scores.items())
         click.echo(f"\n{card.name} on {data}: {values}")

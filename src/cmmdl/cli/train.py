@@ -34,7 +34,7 @@ def command(
     \b
     Examples:
       cmmdl train --ir data/ir --vis data/vis
-      cmmdl train configs/cmmdl-ivf-stage1.toml --set optim.lr=3e-4 --val-ir test/ir --val-vis test/vis
+      cmmdl train configs/cmmdl-ivf-stage1.toml --set optim.lr=3e-4 --val-ir val/ir --val-vis val/vis
       cmmdl train --ir data/ir --vis data/vis --init cmmdl-ivf -o runs/mine --set run.steps=2000
       accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf-stage1.toml
     """  # noqa: D301
@@ -71,4 +71,6 @@ def tables(**options: Any) -> dict[str, dict[str, Any]]:
     run = {name: options[name] for name in ("folder", "init") if options[name] is not None}
     data = {"sources": [{"ir": options["ir"], "vis": options["vis"]}]} if options["ir"] is not None else {}
     val = {name: options[f"val_{name}"] for name in ("ir", "vis") if options[f"val_{name}"] is not None}
+    if val:
+        val["only"] = None  # a list of stems in the configuration is of other folders
     return {"run": run, "data": data, "val": val}

@@ -168,7 +168,8 @@ def _copy_or_link(path: Path, target: Path, link: bool) -> None:
 
 
 def _written(data: IO[bytes], target: Path) -> Path:
-    with target.open("xb") as file:
+    """Of two members of one name, as TAR archives that were added to have, the later one stays."""
+    with target.open("wb") as file:
         shutil.copyfileobj(data, file, 2**20)
     return target
 
@@ -176,9 +177,9 @@ def _written(data: IO[bytes], target: Path) -> Path:
 @contextmanager
 def _readable(source: Path) -> Iterator[None]:
     """Turns what broken archives and disks raise into one line."""
-    if not source.exists():
-        raise UserError(f"{source}: there is no such file or folder; check the path")
     try:
+        if not source.exists():
+            raise UserError(f"{source}: there is no such file or folder; check the path")
         yield
     except _BROKEN as error:
         raise UserError(f"{source} is damaged or cannot be unpacked ({error}); download it again") from error

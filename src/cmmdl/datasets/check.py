@@ -64,25 +64,34 @@ class Read:
 def find_sets(folder: Path) -> list[PairSet]:
     """The sets of pairs in a folder: its own ``ir`` and ``vis``, or those of the folders in it.
 
-    Medical pictures lie in ``mri`` and ``ct``, ``pet`` or ``spect``.
+    Medical pictures lie in ``mri`` and ``ct``, ``pet`` or ``spect``. The case of these names does not matter.
 
     Raises:
         UserError: If there is none.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
-    places = [folder, *sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))]
+    folders = {place: _folders_in(place) for place in (folder, *_folders_in(folder).values())}
     sets = [
-        PairSet(place.resolve().name, place / first, place / second)
-        for place in places
+        PairSet(place.resolve().name, inside[first], inside[second])
+        for place, inside in folders.items()
         for first, second in SIDES
-        if (place / first).is_dir() and (place / second).is_dir()
+        if first in inside and second in inside
     ]
     if not sets:
         raise UserError(
             f"{folder} holds no pairs; it needs folders ir and vis (or mri and ct, pet, spect), or NAME/ir ..."
         )
     return sets
+
+
+def _folders_in(place: Path) -> dict[str, Path]:
+    """Name in lower case -> folder, sorted, hidden ones left out; a UserError if it cannot be listed."""
+    try:
+        found = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"{place}: cannot be listed ({error.strerror}); check its rights") from error
+    return {path.name.lower(): path for path in found}
 
 
 def check_sets(
@@ -163,7 +172,9 @@ def report_on(sets: Sequence[Read], against: Sequence[Read] = (), data: DataSet 
         report.notes += _own_notes(one, data)
     if data:
         report.problems += _counts(sets, data)
-    couples = [(one, two, {one.name, two.name} <= set(SPLITS)) for one, two in combinations(sets, 2)]
+    couples = [
+        (one, two, one.name != two.name and {one.name, two.name} <= set(SPLITS)) for one, two in combinations(sets, 2)
+    ]
     couples += [(one, other, True) for one in sets for other in against]
     for one, two, apart in couples:
         (report.problems if apart else report.notes).extend(_equal(one, two))
@@ -244,7 +255,8 @@ def _equal(one: Read, two: Read) -> Iterator[Finding]:
 
 def _alike(one: Read, two: Read) -> Iterator[Finding]:
     """Pairs of which both pictures look like those of a pair in the other set, without being equal."""
-    if [side[:2] for side in one.sides] != [side[:2] for side in two.sides] or not one.pairs or not two.pairs:
+    kinds = [[side[:2].lower() for side in read.sides] for read in (one, two)]
+    if kinds[0] != kinds[1] or not one.pairs or not two.pairs:
         return
     stems, twins = list(one.pairs), list(two.pairs)
     items = []

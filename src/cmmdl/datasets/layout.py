@@ -11,8 +11,8 @@ from cmmdl.errors import UserError
 from cmmdl.images import IMAGE_SUFFIXES
 
 Parts = tuple[str, ...]
-Folders = dict[Parts, dict[str, str]]
-"""Folder, as parts in lower case -> stem -> path inside the source, of pictures only."""
+Folders = dict[Parts, dict[str, list[str]]]
+"""Folder, as parts in lower case -> stem -> paths inside the source, of pictures only."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def find_splits(paths: Iterable[str], data: DataSet, source: str) -> list[Split]
     Raises:
         UserError: If the folders are not there, or more than once.
     """
-    folders = _pictures_by_folder(paths, source)
+    folders = _pictures_by_folder(paths)
     for layout in data.layouts:
         places = _places(folders, layout)
         if len(places) > 1:
@@ -64,20 +64,18 @@ def find_splits(paths: Iterable[str], data: DataSet, source: str) -> list[Split]
                 f"{source}: folders of {data.title} lie in {found}; unpack it, and give the one that is meant"
             )
         if places:
-            return _splits_at(folders, layout, places.pop())
+            return _splits_at(folders, layout, places.pop(), source)
     raise UserError(_not_found(folders, data, source))
 
 
-def _pictures_by_folder(paths: Iterable[str], source: str) -> Folders:
+def _pictures_by_folder(paths: Iterable[str]) -> Folders:
     folders: Folders = {}
     for text in sorted(paths):
         path = PurePosixPath(text)
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
-        files = folders.setdefault(tuple(part.lower() for part in path.parent.parts), {})
-        if path.stem in files:
-            raise UserError(f"{source}: {files[path.stem]} and {text} share a stem; remove one of them")
-        files[path.stem] = text
+        folder = tuple(part.lower() for part in path.parent.parts)
+        folders.setdefault(folder, {}).setdefault(path.stem, []).append(text)
     return folders
 
 
@@ -91,13 +89,24 @@ def _places(folders: Folders, layout: Layout) -> set[Parts]:
     return places
 
 
-def _splits_at(folders: Folders, layout: Layout, place: Parts) -> list[Split]:
+def _splits_at(folders: Folders, layout: Layout, place: Parts, source: str) -> list[Split]:
     splits = []
     for name, sides in layout.items():
         first, second = (place + _parts(side) for side in sides)
         if _common(folders, first, second):
-            splits.append(Split(name, folders[first], folders[second]))
+            splits.append(Split(name, _one_a_stem(folders[first], source), _one_a_stem(folders[second], source)))
     return splits
+
+
+def _one_a_stem(files: dict[str, list[str]], source: str) -> dict[str, str]:
+    """Stem -> path; two of one stem would be two partners of one picture."""
+    for paths in files.values():
+        if len(paths) > 1:
+            raise UserError(
+                f"{source}: {paths[0]} and {paths[1]} share a stem; unpack it if it is an archive, remove one of them, "
+                "and give the folder"
+            )
+    return {stem: paths[0] for stem, paths in files.items()}
 
 
 def _common(folders: Folders, first: Parts, second: Parts) -> bool:

@@ -130,7 +130,9 @@ def check_target(plan: Plan, out: Path, link: bool) -> None:
     """
     if link and not plan.source.is_dir():
         raise UserError(f"{plan.source} is an archive; --link needs a folder: unpack it by hand or leave --link out")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.resolve() == Path.cwd():
+        raise UserError(f"{out} is the folder that you are in; give a new one inside of it with -o")
+    if _taken(out):
         raise UserError(f"{out} exists and is not an empty folder; remove it or give another one with -o")
     if plan.source.is_dir() and out.resolve().is_relative_to(plan.source.resolve()):
         raise UserError(f"{out} lies in {plan.source}; give a folder outside of it with -o")
@@ -139,6 +141,14 @@ def check_target(plan: Plan, out: Path, link: bool) -> None:
     if not link and free < plan.bytes:
         gib = f"{plan.bytes / 2**30:.1f} GiB are needed in {there} and {free / 2**30:.1f} are free"
         raise UserError(f"{out}: {gib}; free some space or choose another place")
+
+
+def _taken(out: Path) -> bool:
+    """Whether something is there already; a UserError if that cannot be seen."""
+    try:
+        return out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except OSError as error:
+        raise UserError(f"{out}: cannot be looked into ({error.strerror}); check the path and its rights") from error
 
 
 @contextmanager
@@ -168,7 +178,8 @@ def _divided(splits: list[Split], data: DataSet, test_stems: Path) -> list[Split
     """A set without an official split, divided by a list of stems."""
     (whole, *more) = splits
     if more or whole.name != "all":
-        raise UserError(f"{data.title} has an official split ({data.split}); leave --test-stems out")
+        there = " and ".join(split.name for split in splits)
+        raise UserError(f"{data.title} comes divided already, into {there}; leave --test-stems out")
     stems = _read_stems(test_stems)
     for stem in stems:
         if stem not in whole.pairs:

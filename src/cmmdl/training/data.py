@@ -63,14 +63,22 @@ def find_pairs(source: Source) -> tuple[list[Pair], list[str]]:
     """The pairs of two folders, matched by file stem and sorted, and the stems that only one of them has.
 
     Raises:
-        UserError: If no stem is in both folders.
+        UserError: If no stem is in both folders, or those to leave out are all of them or none of them.
     """
     ir, vis = list_images(source.ir), list_images(source.vis)
     masks = list_images(source.mask) if source.mask else {}
-    left_out = read_stems(source.leave_out) if source.leave_out else set()
-    names = sorted((ir.keys() & vis.keys()) - left_out)
-    if not names:
+    both = ir.keys() & vis.keys()
+    if not both:
         raise UserError(f"no file stem is in both {source.ir} and {source.vis}: pairs need the same name in both")
+    left_out = read_stems(source.leave_out) if source.leave_out else set()
+    if left_out and left_out.isdisjoint(ir.keys() | vis.keys()):
+        raise UserError(
+            f"{source.leave_out} names no picture of {source.ir} or {source.vis} (its first is {min(left_out)!r}): "
+            "write file stems, without .png, so that what is held out is not trained on"
+        )
+    names = sorted(both - left_out)
+    if not names:
+        raise UserError(f"{source.leave_out} leaves no pair of {source.ir} and {source.vis}: shorten the list")
     pairs = [Pair(name, Path(ir[name]), Path(vis[name]), masks.get(name)) for name in names]
     return pairs, sorted(ir.keys() ^ vis.keys())
 

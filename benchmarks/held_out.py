@@ -1,0 +1,90 @@
+"""Score weights on the pairs that training left out: what recipes are chosen by.
+
+    python benchmarks/held_out.py --data ../shared/data cmmdl-ivf runs/mine/last.safetensors
+    python benchmarks/held_out.py --data ../shared/data --set tno cmmdl-rt
+
+``--data`` holds ``train/tno/ir``, ``train/tno/vis`` and so on; the pairs are those of ``configs/validation-NAME.txt``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from cmmdl import Fuser
+from cmmdl.losses import brightness, rims
+from cmmdl.metrics import score
+from cmmdl.training.config import Source
+from cmmdl.training.data import find_pairs, read_luma, read_stems
+from cmmdl.training.validation import total
+
+ROOT = Path(__file__).resolve().parents[1]
+SETS = {"roadscene": "RoadScene", "tno": "TNO", "msrs128": "MSRS, squeezed"}
+METRICS = ["EN", "SD", "SF", "MI", "SCD", "VIF", "Qabf", "SSIM", "QCB", "Nabf"]
+"""The last two are in no loss."""
+
+EXTREMES = {"corr": min}
+"""Of these the worst picture counts, of all others the mean."""
+
+COLUMNS = [*METRICS, "corr", "rims", "dark", "total"]
+LEGEND = (
+    "The scores are means over the held-out pairs, stretched. `total` is the mean over the eight trained metrics in "
+    "units of their spread over published methods. QCB and Nabf (lower is better) are in no loss. `corr` is the least "
+    "correlation with either source of any picture: below 0 the picture is on the whole the negative of a source. "
+    "`rims` and `dark` are the loss terms `rims` and `brightness` times 1000 (lower is better): thin lines that no "
+    "source has, and how much darker than the brighter source blocks are."
+)
+
+
+def validate(weights: str | Path, data: Path, name: str) -> dict[str, float]:
+    """Scores on the held-out pairs of one set.
+
+    Args:
+        weights: A name or a file.
+        data: Holds ``NAME/ir`` and ``NAME/vis``.
+        name: A key of ``SETS``.
+    """
+    fuser, rows = Fuser(weights, backend="torch", stretch=True), []
+    stems = read_stems(ROOT / "configs" / f"validation-{name}.txt")
+    pairs = [
+        pair for pair in find_pairs(Source(ir=data / name / "ir", vis=data / name / "vis"))[0] if pair.name in stems
+    ]
+    for pair in tqdm(pairs, desc=f"{weights}: {name}", leave=False):
+        ir, vis = read_luma(pair.ir), read_luma(pair.vis)
+        fused = np.asarray(fuser(ir, vis))
+        planes = [torch.from_numpy(picture)[None, None] / 255 for picture in (fused, ir, vis)]
+        rows.append(
+            score(fused, ir, vis, metrics=METRICS)
+            | {"corr": min(float(np.corrcoef(fused.ravel(), source.ravel())[0, 1]) for source in (ir, vis))}
+            | {"rims": 1000 * rims(*planes).item(), "dark": 1000 * brightness(*planes).item()}
+        )
+    means = {key: float(EXTREMES.get(key, np.mean)([row[key] for row in rows])) for key in rows[0]}
+    return means | {"total": total(means)}
+
+
+def cells(scores: dict[str, float]) -> list[str]:
+    """The columns of a table's row."""
+    return [f"{scores[column]:.{1 if scores[column] >= 15 else 3}f}" for column in COLUMNS]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", nargs="+", help="names of `cmmdl models` or files")
+    parser.add_argument("--data", type=Path, required=True, help="holds train/tno/ir, train/tno/vis, ...")
+    parser.add_argument("--set", action="append", choices=SETS, help="repeat it  [default: all]")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"| weights | set | {' | '.join(COLUMNS)} |\n{'|---' * (len(COLUMNS) + 2)}|")
+    for weights in options.weights:
+        for name in options.set or SETS:
+            scores = validate(weights, options.data / "train", name)
+            print(f"| {weights} | {SETS[name]} | {' | '.join(cells(scores))} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
