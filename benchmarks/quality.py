@@ -110,7 +110,8 @@ def short_table(table: Table, names: list[str], title: str) -> str:
         for column, value in enumerate(table.values[row]):
             bold = "**" if table.mark(row, column) == "best" else ""
             cells.append(f"{bold}{value:.{1 if value >= 10 else 2}f}{bold}")
-        lines.append(f"| {name} | {' | '.join(cells)} | {table.mean_rank[row]:.2f} |")
+        bold = "**" if table.mean_rank[row] == min(table.mean_rank) else ""
+        lines.append(f"| {name} | {' | '.join(cells)} | {bold}{table.mean_rank[row]:.2f}{bold} |")
     return "\n".join(lines) + "\n"
 
 

@@ -56,11 +56,11 @@ def list_command(name: str | None, as_json: bool) -> None:
     elif name:
         _show(known[0])
     else:
-        rows = [("name", "split", "size", "source")]
-        rows += [(data.name, data.split, _size(data), data.source) for data in known]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        rows = [("name", "split", "size", "source", "terms")]
+        rows += [(data.name, data.split, _size(data), data.source, data.terms) for data in known]
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
         for row in rows:
-            click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
+            click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
         click.echo("\nNone is downloaded for you: `cmmdl data list NAME` says where it is, its terms and what to do.")
 
 
