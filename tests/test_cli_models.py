@@ -28,7 +28,7 @@ def test_scores_and_data_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cmmdl.cards.available_models", lambda: (card,))
     text = CliRunner().invoke(main, ["models"], catch_exceptions=False).stdout
     assert "MSRS" in text
-    assert "ours on TNO 25: EN 7.250  VIF 0.800" in text
+    assert "ours on TNO 25: EN 7.25  VIF 0.8" in text
 
 
 def test_json_has_the_whole_cards() -> None:
