@@ -3,7 +3,7 @@
     python benchmarks/ablations.py --data ../shared/data -o runs/ablations              # writes docs/ablations.md
     python benchmarks/ablations.py --data ../shared/data -o runs/ablations --only seed  # those named so
 
-Every row is ``configs/cmmdl-ivf.toml`` with the change that it names. Losses and data are compared with the
+Every row is ``configs/cmmdl-ivf-stage5.toml`` with the change that it names. Losses and data are compared with the
 small network, blocks with a narrow full one: 32 channels, 2 blocks. A run that is there is not repeated, one that was
 killed continues, one of other settings is an error. ``--data`` holds ``train/roadscene/ir``, ``train/roadscene/vis``,
 and so on.
@@ -28,7 +28,7 @@ from cmmdl.weights import read_metadata
 from held_out import COLUMNS, LEGEND, SETS, cells, validate
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / "configs" / "cmmdl-ivf.toml"
+CONFIG = ROOT / "configs" / "cmmdl-ivf-stage5.toml"
 RECIPE = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
 DOCS = ROOT / "docs" / "ablations.md"
 GUARDS = ("intensity_max", "balance", "frame", "gradient_signed")

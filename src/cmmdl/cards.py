@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+
+from cmmdl.errors import UserError
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 
@@ -58,3 +61,18 @@ def available_models() -> tuple[ModelCard, ...]:
 def find_card(name: str) -> ModelCard | None:
     """The card of a name, ``None`` if there is no such model."""
     return next((card for card in available_models() if card.name == name), None)
+
+
+def weights_hash(model: str | Path) -> str:
+    """SHA-256 of the weights of a name, as its card has it, or of a file; empty for a method without weights.
+
+    Raises:
+        UserError: If there is no such name or file.
+    """
+    card = find_card(str(model))
+    if card is not None:
+        return card.sha256
+    try:
+        return hashlib.sha256(Path(model).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"no model or file is called {str(model)!r}; `cmmdl models` lists the names") from error

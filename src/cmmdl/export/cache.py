@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.metadata import version
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from cmmdl.cards import find_card
+from cmmdl.cards import weights_hash
 from cmmdl.errors import UserError
 from cmmdl.images import Note
 
@@ -29,7 +28,7 @@ def cached_export(model: str | Path, note: Note) -> Path:
     path = folder / f"{Path(model).stem}-{weights_hash(model)[:16]}-{version('cmmdl')}.onnx"
     if path.is_file():
         return path
-    from cmmdl.export.model import export_model
+    from cmmdl.export.model import export_model  # needs torch
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,18 +37,3 @@ def cached_export(model: str | Path, note: Note) -> Path:
     note(f"{model} is exported once for this runtime, into {path}")
     export_model(model, path)
     return path
-
-
-def weights_hash(model: str | Path) -> str:
-    """SHA-256 of the weights of a name, as its card has it, or of a file; empty for a method without weights.
-
-    Raises:
-        UserError: If there is no such name or file.
-    """
-    card = find_card(str(model))
-    if card is not None:
-        return card.sha256
-    try:
-        return hashlib.sha256(Path(model).read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"no model or file is called {str(model)!r}; `cmmdl models` lists the names") from error

@@ -13,9 +13,9 @@ from cmmdl.atomic import write_bytes
 from cmmdl.backends import Backend
 from cmmdl.backends.pytorch import bytes_per_pixel, merged
 from cmmdl.backends.signature import Signature
+from cmmdl.cards import weights_hash
 from cmmdl.errors import UserError
 from cmmdl.export.agreement import Agreement, check_agreement
-from cmmdl.export.cache import weights_hash
 from cmmdl.export.onnx import import_exporter, to_onnx
 from cmmdl.export.precision import calibration_pairs, to_float16, to_int8
 from cmmdl.models.cmmdl import CMMDL
