@@ -196,9 +196,10 @@ def test_the_command_fuses_without_torch(mean: Path, tmp_path: Path) -> None:
 def test_what_was_exported_before_needs_no_torch(mean: Path, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nimport cmmdl.export.cache as cache\n"
+        "from cmmdl.cards import weights_hash\n"
         "cache.user_cache_path = lambda *a, **k: Path(sys.argv[1])\n"
         "folder = Path(sys.argv[1]) / 'exported'\nfolder.mkdir()\n"
-        'path = folder / f\'mean-{cache.weights_hash("mean")[:16]}-{cache.version("cmmdl")}.onnx\'\n'
+        'path = folder / f\'mean-{weights_hash("mean")[:16]}-{cache.version("cmmdl")}.onnx\'\n'
         "path.write_bytes(Path(sys.argv[2]).read_bytes())\n"
         "from cmmdl import Fuser\n"
         "assert Fuser('mean', backend='onnxruntime', threads=1).backend.name == 'onnxruntime'\n"

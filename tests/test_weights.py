@@ -75,7 +75,7 @@ def test_average_is_the_weighted_mean_of_every_parameter(tmp_path: Path) -> None
         torch.testing.assert_close(
             value, 0.75 * one[name] + 0.25 * two[name] if value.is_floating_point() else one[name]
         )
-    assert read_metadata(out)["average"] == "0.75 1.safetensors, 0.25 2.safetensors"
+    assert read_metadata(out)["average"] == f"0.75 {tmp_path.name}/1.safetensors, 0.25 {tmp_path.name}/2.safetensors"
     again = CliRunner().invoke(main, ["average", files[0], files[0], "-o", str(out)])
     assert again.exit_code == 1
     assert "pass --overwrite" in again.output

@@ -1,4 +1,4 @@
-"""The models that have a name, and what a user should know of each. Needs no torch."""
+"""The models that have a name, what a user should know of each, and the hash of weights. Needs no torch."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Fuser:
         model: A name of :func:`cmmdl.available_models`, a weights file, an exported ``.onnx`` or ``.xml`` file, or a
             module called ``model(ir, vis)`` on ``(B, 1, H, W)`` floats in [0, 1]. Of a module a copy is taken and put
             into eval mode.
-        backend: ``"torch"``, ``"onnxruntime"`` or ``"openvino"``; ``"auto"`` takes what is fastest of what is
+        backend: ``"torch"``, ``"onnxruntime"`` or ``"openvino"``; ``"auto"`` chooses among those
             installed, see :func:`cmmdl.runtime.choose_backend`. Without torch, the last two do not import it.
         device: ``"auto"`` is the first GPU if there is one, else the CPU; or any torch device.
         precision: ``"float32"``, ``"float64"`` (torch), or ``"bfloat16"`` (torch through autocast, OpenVINO).

@@ -1,4 +1,4 @@
-"""Which runtime runs which model: what is asked for, or what is fastest of what is there."""
+"""Which runtime runs which model: what is asked for, or what suits it of what is there."""
 
 from __future__ import annotations
 

@@ -33,6 +33,6 @@ def command(weights: tuple[str, ...], output: Path, shares: tuple[float, ...], o
         raise UserError(f"{len(weights)} weights and {len(shares)} --share: give one for each, or none")
     parts = shares or (1 / len(weights),) * len(weights)
     model = average_models([load_model(name) for name in weights], parts)
-    origin = ", ".join(f"{part:g} {Path(name).name}" for part, name in zip(parts, weights, strict=True))
+    origin = ", ".join(f"{part:g} {'/'.join(Path(name).parts[-2:])}" for part, name in zip(parts, weights, strict=True))
     save_model(model, output, {"average": origin})
     click.echo(f"{output}: the mean of {len(weights)}")

@@ -40,7 +40,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     "--backend",
     default="auto",
     show_default=True,
-    help="auto is the fastest of those installed.",
+    help="auto: OpenVINO or ONNX Runtime, if installed, for models that ship as ONNX; else torch.",
     type=click.Choice(["auto", "torch", "onnxruntime", "openvino"]),
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
