@@ -43,8 +43,9 @@ class Fuser:
         model: A name of :func:`cmmdl.available_models`, a weights file, an exported ``.onnx`` or ``.xml`` file, or a
             module called ``model(ir, vis)`` on ``(B, 1, H, W)`` floats in [0, 1]. Of a module a copy is taken and put
             into eval mode.
-        backend: ``"torch"``, ``"onnxruntime"`` or ``"openvino"``; ``"auto"`` chooses among those
-            installed, see :func:`cmmdl.runtime.choose_backend`. Without torch, the last two do not import it.
+        backend: ``"torch"``, ``"onnxruntime"`` or ``"openvino"``; ``"auto"`` chooses among those installed,
+            see :func:`cmmdl.runtime.choose_backend`. The last two import torch only to export what does not ship as
+            ONNX.
         device: ``"auto"`` is the first GPU if there is one, else the CPU; or any torch device.
         precision: ``"float32"``, ``"float64"`` (torch), or ``"bfloat16"`` (torch through autocast, OpenVINO).
             ``"auto"`` is float32, which spectra need, or what an exported file was quantised to.

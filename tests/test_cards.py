@@ -1,0 +1,20 @@
+"""What the cards say of the weights: their hashes, by which exported files are told apart."""
+
+import hashlib
+
+import pytest
+
+from cmmdl.cards import PRETRAINED, ModelCard, available_models, weights_hash
+from cmmdl.errors import UserError
+
+
+@pytest.mark.parametrize("card", [card for card in available_models() if card.file], ids=lambda card: card.name)
+def test_the_hash_of_a_name_is_that_of_its_file(card: ModelCard) -> None:
+    expected = hashlib.sha256((PRETRAINED / card.file).read_bytes()).hexdigest()
+    assert weights_hash(card.name) == weights_hash(PRETRAINED / card.file) == expected
+
+
+def test_a_method_without_weights_has_no_hash_and_an_unknown_name_is_told() -> None:
+    assert weights_hash("mean") == ""
+    with pytest.raises(UserError, match=r"no model or file is called 'missing\.safetensors'"):
+        weights_hash("missing.safetensors")
