@@ -34,6 +34,13 @@ def test_corners_and_borders_hold_nothing_that_is_in_no_source(name: str, scene:
     assert beyond[frame].clip(0).mean() < 2 * beyond[~frame].clip(0).mean() + 0.01, "a line along the border"
 
 
+@pytest.mark.parametrize("name", ["cmmdl-rt", "cmmdl-mif"])
+def test_the_onnx_file_in_the_box_holds_the_same_network(name: str, scene: tuple[np.ndarray, np.ndarray]) -> None:
+    ir, vis = (luma(picture).astype(np.float32) for picture in scene)
+    exported, network = (Fuser(name, backend=backend)(ir, vis) for backend in ("onnxruntime", "torch"))
+    np.testing.assert_allclose(exported, network, atol=2e-5)
+
+
 @pytest.mark.parametrize("name", ["cmmdl-ivf", "cmmdl-rt"])
 def test_the_picture_follows_both_sources(name: str, scene: tuple[np.ndarray, np.ndarray]) -> None:
     ir, vis = scene
