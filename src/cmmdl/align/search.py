@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from cmmdl.align.geometry import Matrix, resizing
+from cmmdl.align.geometry import resizing
 from cmmdl.align.maps import Floats, Plane, small, structure
 
 LONG_SIDE = 112
@@ -99,7 +99,7 @@ class Search:
 
     def at(self, ratio: float, angles: list[float], count: int = 3) -> Iterator[Start]:
         """The best places for one scale and several angles."""
-        shrunk = LONG_SIDE / max(self.vis.size) * min(1 / ratio, ratio) ** 0.5 * (1 if ratio>1 else 1/ratio)
+        shrunk = LONG_SIDE / max(self.vis.size) * ratio**-0.5
         vis = small(self.vis, shrunk)
         ir = small(self.ir, ratio * self.vis.size[0] / self.ir.size[0] * shrunk)
         to_vis = np.linalg.inv(resizing(self.vis.size, vis.size))
