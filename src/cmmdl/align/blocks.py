@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
 from cmmdl.align.maps import Floats
+
+LEAST_KNOWN = 0.4
+"""Share of a block that both pictures must know."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +39,9 @@ def places(length: int, size: int, step: int) -> NDArray[np.int64]:
     return np.round(np.linspace(0, max(0, length - size), count)).astype(np.int64)
 
 
-def cut(maps: Floats, rows: NDArray[np.int64], columns: NDArray[np.int64], size: int) -> Floats:
-    """``(blocks, size, size, channels)`` windows at every row and column."""
-    windows = np.lib.stride_tricks.sliding_window_view(maps, (size, size), axis=(0, 1))
-    return np.moveaxis(windows[rows][:, columns].reshape(-1, maps.shape[2], size, size), 1, -1)
+def cut(maps: NDArray[Any], rows: NDArray[np.int64], columns: NDArray[np.int64], size: int) -> NDArray[Any]:
+    """``(rows * columns, size, size, ...)`` windows whose first pixels are given."""
+    return np.stack([maps[y : y + size, x : x + size] for y in rows for x in columns])
 
 
 def surfaces(fixed: Floats, moving: Floats, both: Floats, *, size: int, step: int, radius: int) -> Surfaces:
@@ -54,38 +58,44 @@ def surfaces(fixed: Floats, moving: Floats, both: Floats, *, size: int, step: in
     height, width = both.shape
     size = min(size, height, width)
     rows, columns = places(height, size, step), places(width, size, step)
-    edge = ((radius, radius), (radius, radius))
-    around = np.pad(moving, (*edge, (0, 0)))
-    energy = np.concatenate([(fixed * fixed).sum(2)[..., None], both[..., None]], axis=2)
-    blocks, windows = cut(fixed, rows, columns, size), cut(around, rows, columns, size + 2 * radius)
-    inside = cut(energy, rows, columns, size).sum(axis=(1, 2))
-    values = likeness(blocks, windows, radius)
-    typical = float((fixed * fixed).sum() / max(both.sum(), 1)) * size * size
+    known, own = (box(values, size)[rows][:, columns].reshape(-1) for values in (both, energy(fixed)))
+    keep = known > LEAST_KNOWN * size**2
+    around = np.pad(moving, ((radius, radius), (radius, radius), (0, 0)))
+    there = cut(box(energy(around), size), rows, columns, 2 * radius + 1)[keep]
+    blocks, windows = cut(fixed, rows, columns, size)[keep], cut(around, rows, columns, size + 2 * radius)[keep]
     centres = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2) + (size - 1) / 2
-    share = np.minimum(1, inside[:, 0] / max(typical, 1e-9)) * (inside[:, 1] / size**2)
-    keep = inside[:, 1] > 0.4 * size**2
-    return Surfaces(centres[keep], values[keep], share[keep].astype(np.float32), radius)
+    if not keep.any():
+        return Surfaces(centres[keep], there, own[keep], radius)
+    own, typical = own[keep], float(own.sum() / known.sum()) * size**2
+    floor = 0.15 * float(own.mean()) + 1e-6
+    values = cross(blocks, windows, radius) / np.sqrt((own[:, None, None] + floor) * (there + floor))
+    weight = np.minimum(1, own / max(typical, 1e-9)) * known[keep] / size**2
+    return Surfaces(centres[keep], values, weight, radius)
 
 
-def likeness(blocks: Floats, windows: Floats, radius: int) -> Floats:
-    """Normalised correlation of each block with its window at all shifts."""
-    side = windows.shape[1]
-    fast = fft.next_fast_len(side)
-    product: NDArray[np.complex64] | float = 0.0
-    for i in (0, 2):
-        a = fft.fft2(blocks[..., i] + 1j * blocks[..., i + 1], (fast, fast), axes=(1, 2))
-        b = fft.fft2(windows[..., i] + 1j * windows[..., i + 1], (fast, fast), axes=(1, 2))
-        product = product + np.conj(a) * b
+def cross(blocks: Floats, windows: Floats, radius: int) -> Floats:
+    """Sum of products of each block with its window at all shifts, through the Fourier domain."""
+    fast = (fft.next_fast_len(windows.shape[1]),) * 2
+    total: Any = 0
+    for a, b in zip(planes(blocks), planes(windows), strict=True):
+        total = total + np.conj(fft.fft2(a, fast)) * fft.fft2(b, fast)
     shifts = 2 * radius + 1
-    cross = fft.ifft2(product, axes=(1, 2)).real[:, :shifts, :shifts]
-    own = (blocks * blocks).sum(axis=(1, 2, 3))
-    there = box((windows * windows).sum(axis=3), blocks.shape[1])
-    floor = 0.15 * float(np.mean(own)) + 1e-6
-    return (cross / np.sqrt((own[:, None, None] + floor) * (there + floor))).astype(np.float32)
+    return np.ascontiguousarray(fft.ifft2(total).real[:, :shifts, :shifts])
+
+
+def planes(maps: Floats) -> list[NDArray[np.complex64]]:
+    """The two angles of edge maps as complex numbers."""
+    both = np.ascontiguousarray(maps).view(np.complex64)
+    return [np.ascontiguousarray(both[..., i]) for i in (0, 1)]
+
+
+def energy(maps: Floats) -> Floats:
+    """Squared length of each pixel's vector."""
+    return np.einsum("yxc,yxc->yx", maps, maps)
 
 
 def box(values: Floats, size: int) -> Floats:
-    """Sums over all windows of a size, along the last two axes."""
-    total = np.cumsum(np.cumsum(np.pad(values, ((0, 0), (1, 0), (1, 0))), axis=1, dtype=np.float64), axis=2)
-    sums = total[:, size:, size:] - total[:, :-size, size:] - total[:, size:, :-size] + total[:, :-size, :-size]
+    """Sums over all square windows of a size."""
+    total = cv2.integral(values, sdepth=cv2.CV_64F)
+    sums = total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
     return np.maximum(sums, 0).astype(np.float32)

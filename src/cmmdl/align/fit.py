@@ -81,18 +81,19 @@ def solve(columns: NDArray[np.float64], target: NDArray[np.float64], trust: NDAr
     return np.linalg.solve(normal, columns.T @ (weight * target.reshape(-1)))
 
 
-def score(surfaces: Surfaces, matrix: Matrix) -> tuple[float, float]:
-    """Mean likeness of the blocks under a transform, and mean excess over their own average."""
-    shift = moved(matrix, surfaces.centres) - surfaces.centres
-    at = sample(surfaces, shift)
+def excess(surfaces: Surfaces, matrix: Matrix) -> float:
+    """Mean likeness of the blocks under a transform, less that of all their shifts."""
+    at = sample(surfaces, moved(matrix, surfaces.centres) - surfaces.centres)
     weight = surfaces.weight / max(float(surfaces.weight.sum()), 1e-9)
-    return float((weight * at).sum()), float((weight * (at - surfaces.values.mean(axis=(1, 2)))).sum())
+    return float((weight * (at - surfaces.values.mean(axis=(1, 2)))).sum())
 
 
 def sample(surfaces: Surfaces, shift: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Likeness of each block at its own shift (nearest), 0 outside the surfaces."""
+    """Likeness of each block at its own shift, linear between pixels, 0 outside the surfaces."""
     r = surfaces.radius
-    at = np.round(shift).astype(int) + r
-    inside = ((at >= 0) & (at <= 2 * r)).all(axis=1)
-    at = np.clip(at, 0, 2 * r)
-    return np.where(inside, surfaces.values[np.arange(len(at)), at[:, 1], at[:, 0]], 0.0)
+    at = np.clip(shift + r, 0, 2 * r - 1e-6)
+    (x, y), (u, v) = at.astype(int).T, np.modf(at)[0].T
+    k, values = np.arange(len(at)), surfaces.values
+    above = (1 - u) * values[k, y, x] + u * values[k, y, x + 1]
+    below = (1 - u) * values[k, y + 1, x] + u * values[k, y + 1, x + 1]
+    return np.where((np.abs(shift) <= r).all(axis=1), (1 - v) * above + v * below, 0.0)

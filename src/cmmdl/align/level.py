@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from cmmdl.align.blocks import Surfaces, surfaces
-from cmmdl.align.fit import agree
-from cmmdl.align.geometry import Matrix, overlap, resizing, zoom
+from cmmdl.align.fit import agree, excess
+from cmmdl.align.geometry import Matrix, Size, overlap, resizing, zoom
 from cmmdl.align.maps import Floats, Plane, small, structure
 
 
@@ -74,16 +74,44 @@ class Rule:
     widths: tuple[float, ...]
 
 
-def refine(ir: Plane, vis: Plane, matrix: Matrix, model: str, rule: Rule) -> tuple[Matrix, Surfaces, Matrix] | None:
-    """Better transform after one round; with it the surfaces, and the correction on their grid."""
+@dataclass(frozen=True)
+class Refined:
+    """What one round found.
+
+    Attributes:
+        matrix: 3x3 from infrared to visible pixels.
+        surfaces: Likeness of the blocks on the grid.
+        step: 3x3 from visible to infrared on the grid: the correction.
+        grid: 3x3 from the grid to visible pixels.
+        size: Width and height of the grid.
+    """
+
+    matrix: Matrix
+    surfaces: Surfaces
+    step: Matrix
+    grid: Matrix
+    size: Size
+
+    @property
+    def score(self) -> float:
+        """How far the transform stands out of other shifts of the blocks, times the root of their number."""
+        return excess(self.surfaces, self.step) * float(np.sqrt(self.surfaces.weight.sum()))
+
+
+def refine(ir: Plane, vis: Plane, matrix: Matrix, model: str, rule: Rule) -> Refined | None:
+    """A better transform after one round on one grid; None where the pictures share too little."""
     here = level(ir, vis, matrix, rule.long_side)
     if here is None:
         return None
     found = surfaces(here.vis, here.ir, here.both, size=rule.size, step=rule.step, radius=rule.radius)
     if len(found.centres) < 4:
         return None
-    height, width = here.both.shape
-    step = agree(found, model, widths=rule.widths, extent=float(np.hypot(width, height)) / 2)
-    # blocks of the visible picture at x are found in the infrared one at x + shift: step takes visible to infrared
-    back = np.linalg.inv(here.matrix)
-    return here.matrix @ np.linalg.inv(step) @ back @ matrix, found, step
+    size = (here.both.shape[1], here.both.shape[0])
+    step = agree(found, model, widths=rule.widths, extent=float(np.hypot(*size)) / 2)
+    return Refined(corrected(matrix, step, here.matrix), found, step, here.matrix, size)
+
+
+def corrected(matrix: Matrix, step: Matrix, grid: Matrix) -> Matrix:
+    """Infrared to visible, after blocks of the visible picture were found ``step`` further in the infrared one."""
+    better = grid @ np.linalg.inv(step) @ np.linalg.inv(grid) @ matrix
+    return better / better[2, 2]

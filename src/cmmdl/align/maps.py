@@ -66,6 +66,13 @@ def small(picture: Plane, scale: float) -> Plane:
     )
 
 
+def busy(picture: Plane) -> bool:
+    """Whether there is anything to go by: known pixels that differ by more than rounding, in more than one spot."""
+    if picture.known.mean() < 0.05:
+        return False
+    return bool(np.std(picture.grey[picture.known > 0]) > 0.02)
+
+
 def structure(grey: Floats, known: Floats, *, sigma: float = 1.0, reach: float = 12.0) -> Floats:
     """Edge directions without a sign, weighted by how far each edge stands out of its surroundings.
 
@@ -94,7 +101,7 @@ def oriented(gx: Floats, gy: Floats, inside: Floats, reach: float) -> Floats:
     strength = cv2.magnitude(gx, gy)
     around = surroundings(strength, inside, reach)
     typical = float(strength.sum()) / max(float(inside.sum()), 1.0)
-    weight = strength / (strength + around + 0.3 * typical + 1e-6)
+    weight = (strength / (strength + around + typical + 1e-6)) ** 1.5
     unit = 1 / np.maximum(strength, 1e-9)
     c, s = gx * unit, gy * unit
     c2, s2 = c * c - s * s, 2 * c * s

@@ -13,8 +13,6 @@ from scipy import fft
 from cmmdl.align.geometry import resizing
 from cmmdl.align.maps import Floats, Plane, small, structure
 
-LONG_SIDE = 112
-"""Of the wider of the two pictures while searching, in pixels."""
 LEAST_OVERLAP = 0.4
 """Share of the shorter side that must lie on the other picture."""
 
@@ -91,15 +89,17 @@ class Search:
     Args:
         ir: The infrared picture.
         vis: The visible one.
+        long_side: Of the visible picture where both have the same field of view, in pixels; by as much as one is
+            wider, it is shown larger than that by the root, and the other smaller.
     """
 
-    def __init__(self, ir: Plane, vis: Plane) -> None:
-        self.ir, self.vis = ir, vis
+    def __init__(self, ir: Plane, vis: Plane, long_side: int) -> None:
+        self.ir, self.vis, self.long_side = ir, vis, long_side
         self.ready: dict[tuple[int, int, int, int], Spectra] = {}
 
     def at(self, ratio: float, angles: list[float], count: int = 3) -> Iterator[Start]:
         """The best places for one scale and several angles."""
-        shrunk = LONG_SIDE / max(self.vis.size) * ratio**-0.5
+        shrunk = self.long_side / max(self.vis.size) * ratio**-0.5
         vis = small(self.vis, shrunk)
         ir = small(self.ir, ratio * self.vis.size[0] / self.ir.size[0] * shrunk)
         to_vis = np.linalg.inv(resizing(self.vis.size, vis.size))
