@@ -3,7 +3,7 @@
 ``register`` measures, ``Alignment`` holds the answer, ``grid`` brings both pictures onto one grid.
 """
 
-from cmmdl.align.register import register
+from cmmdl.align.registration import register
 from cmmdl.align.transform import Alignment, identity, load, save, tolerance
 from cmmdl.align.warp import Grid, blend, grid, onto_vis
 
