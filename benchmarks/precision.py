@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cmmdl.allocator import reuse_memory
+from cmmdl.models.allocator import reuse_memory
 from cmmdl.images import list_images
 from cmmdl.weights import load_model
 

@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from cmmdl.allocator import reuse_memory
+from cmmdl.models.allocator import reuse_memory
 from cmmdl.models.bands import in_bands
 from cmmdl.models.cmmdl import CMMDL
 from cmmdl.models.sdlb import HALO
