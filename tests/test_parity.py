@@ -42,7 +42,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_output_agrees_with_the_released_program(model: CMMDL, golden: dict, size: str, threads: int, way: str) -> None:
-    assert cmmdl_cpu.BAND_PIXELS == (16 * 640 if way == "whole" else 4 * 32)
+    assert cmmdl_cpu.worthwhile(torch.empty(1, 1, 32, 32)) == (way == "in bands") or torch.is_grad_enabled()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

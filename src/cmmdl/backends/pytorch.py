@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from cmmdl.models.allocator import reuse_memory
 from cmmdl.arrays import Pixels, is_tensor
 from cmmdl.device import describe_device, find_device
 from cmmdl.memory import BYTES_PER_PIXEL, BYTES_PER_PIXEL_WHOLE, BYTES_PER_PIXEL_WITHOUT_WEIGHTS
+from cmmdl.models.allocator import reuse_memory
 from cmmdl.models.cmmdl import CMMDL
 
 
