@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from cmmdl.allocator import reuse_memory
-from cmmdl.images import list_images
-from cmmdl.weights import load_model
+from cmmdl.files.images import list_images
+from cmmdl.weights.loading import load_model
 
 EXAMPLE = Path(__file__).parents[1] / "examples"
 

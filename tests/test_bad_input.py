@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from cmmdl.cli import main
 from cmmdl.errors import UserError
-from cmmdl.images import read_image, write_image
+from cmmdl.files.images import read_image, write_image
 from cmmdl.scenes import synthetic_pair
 
 CMMDL = [sys.executable, "-c", "from cmmdl.cli import main; main()"]

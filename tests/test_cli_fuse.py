@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from cmmdl import Fuser
 from cmmdl.cli import main
-from cmmdl.images import read_image, write_image
+from cmmdl.files.images import read_image, write_image
 from cmmdl.scenes import synthetic_pair
 
 CMMDL = [sys.executable, "-c", "from cmmdl.cli import main; main()"]
@@ -227,7 +227,7 @@ def test_after_kill_9_a_rerun_continues(tmp_path: Path) -> None:
 
 def _dead_owner(process: int) -> str:
     """What the killed process would have marked a temporary file with."""
-    from cmmdl import atomic
+    from cmmdl.files import atomic
 
     return atomic._this_process().rpartition("-")[0] + f"-{process}"
 

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from cmmdl.atomic import remove_stale, write_bytes
 from cmmdl.errors import UserError
-from cmmdl.images import list_images, read_image, write_image
+from cmmdl.files.atomic import remove_stale, write_bytes
+from cmmdl.files.images import list_images, read_image, write_image
 
 RANDOM = np.random.default_rng(7)
 LOSSLESS = {np.uint8: (".png", ".bmp", ".tif", ".TIFF", ".webp"), np.uint16: (".png", ".tif"), np.float32: (".tif",)}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cmmdl.models.cmmdl import CMMDL
-from cmmdl.models.released import from_released
+from cmmdl.weights.released import from_released
 from released_weights import GOLDEN, released_state
 
 SIZES = ["32x32", "40x56", "37x51", "17x90"]

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from cmmdl import Fuser, UserError, runtime
-from cmmdl.images import read_image, write_image
-from cmmdl.runtime import choose_backend
+from cmmdl import Fuser, UserError
+from cmmdl.files.images import read_image, write_image
+from cmmdl.runtimes import choice
+from cmmdl.runtimes.choice import choose_backend
 from cmmdl.scenes import synthetic_pair
 
 onnx = pytest.importorskip("onnx", reason='needs pip install "cmmdl[export]"')
@@ -103,12 +104,12 @@ def test_a_missing_runtime_names_its_extra(mean: Path, monkeypatch: pytest.Monke
 
 def test_auto(monkeypatch: pytest.MonkeyPatch, mean: Path, tmp_path: Path) -> None:
     there = {"onnxruntime", "openvino", "torch"}
-    monkeypatch.setattr(runtime, "installed", lambda name: name in there)
-    monkeypatch.setattr(runtime, "_has_gpu", lambda: False)
+    monkeypatch.setattr(choice, "installed", lambda name: name in there)
+    monkeypatch.setattr(choice, "_has_gpu", lambda: False)
     assert choose_backend(torch.nn.Identity()) == choose_backend("mean") == choose_backend("cmmdl-ivf") == "torch"
     assert choose_backend("model.xml") == "openvino"
     assert choose_backend("model.onnx") == "onnxruntime"
-    monkeypatch.setattr(runtime, "shipped_file", lambda model: mean)  # as of a model with an ONNX file in the box
+    monkeypatch.setattr(choice, "shipped_file", lambda model: mean)  # as of a model with an ONNX file in the box
     assert choose_backend("mean") == "openvino"
     assert choose_backend("mean", device="cuda") == choose_backend("mean", precision="bfloat16") == "torch"
     there.discard("openvino")
@@ -116,14 +117,14 @@ def test_auto(monkeypatch: pytest.MonkeyPatch, mean: Path, tmp_path: Path) -> No
     there.discard("onnxruntime")
     assert choose_backend("mean") == "torch"
     assert choose_backend("model.onnx") == "openvino"  # whose absence then names the extra
-    monkeypatch.setattr(runtime, "_has_gpu", lambda: True)
+    monkeypatch.setattr(choice, "_has_gpu", lambda: True)
     there.add("openvino")
     assert choose_backend("mean") == "torch"
 
 
 def test_a_name_is_exported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("cmmdl.export.cache.user_cache_path", lambda *_, **__: tmp_path / "cmmdl")
+    monkeypatch.setattr("cmmdl.runtimes.export.cache.user_cache_path", lambda *_, **__: tmp_path / "cmmdl")
     pytest.importorskip("onnxscript")
     notes = list[str]()
     ir, vis = synthetic_pair(21, 30, 1)
@@ -195,8 +196,8 @@ def test_the_command_fuses_without_torch(mean: Path, tmp_path: Path) -> None:
 
 def test_what_was_exported_before_needs_no_torch(mean: Path, tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nimport cmmdl.export.cache as cache\n"
-        "from cmmdl.cards import weights_hash\n"
+        "import sys\nfrom pathlib import Path\nimport cmmdl.runtimes.export.cache as cache\n"
+        "from cmmdl.weights.cards import weights_hash\n"
         "cache.user_cache_path = lambda *a, **k: Path(sys.argv[1])\n"
         "folder = Path(sys.argv[1]) / 'exported'\nfolder.mkdir()\n"
         'path = folder / f\'mean-{weights_hash("mean")[:16]}-{cache.version("cmmdl")}.onnx\'\n'

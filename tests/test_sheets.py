@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from cmmdl import Fuser
 from cmmdl.cli import main
 from cmmdl.errors import UserError
-from cmmdl.evaluate.pairs import Scene
+from cmmdl.evaluate.scenes import Scene
 from cmmdl.evaluate.sheets import GAP, MARK, Box, Row, Style, cell, choose, lay_out, shown
-from cmmdl.images import read_image, write_image
+from cmmdl.files.images import read_image, write_image
 from cmmdl.scenes import synthetic_pair
 
 

@@ -40,7 +40,7 @@ def command(
     """  # noqa: D301
     from cmmdl.allocator import reuse_memory
     from cmmdl.errors import UserError
-    from cmmdl.images import quiet_decoders
+    from cmmdl.files.images import quiet_decoders
 
     try:
         from cmmdl.training.configfile import load_config

@@ -17,7 +17,7 @@ from cmmdl.models.fdlb import FDLB
 from cmmdl.models.hdffb import ChannelAttention, DenseUnit
 from cmmdl.models.networks import architecture_of, build
 from cmmdl.training.config import TrainConfig
-from cmmdl.weights import load_model
+from cmmdl.weights.loading import load_model
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
