@@ -15,8 +15,8 @@ from cmmdl import Fuser, UserError
 from cmmdl.files.images import read_image, write_image
 from cmmdl.runtimes import choice
 from cmmdl.runtimes.choice import choose_backend
-from cmmdl.weights.resolving import Named
 from cmmdl.scenes import synthetic_pair
+from cmmdl.weights.resolving import Named
 
 onnx = pytest.importorskip("onnx", reason='needs pip install "cmmdl[export]"')
 pytest.importorskip("onnxruntime", reason='needs pip install "cmmdl[onnx]"')
