@@ -171,7 +171,7 @@ def accuracy(height: int, width: int) -> None:
 
     sys.path.insert(0, str(Path(__file__).parent))
     from cmmdl.models.allocator import reuse_memory
-    from cmmdl.weights import load_model
+    from cmmdl.weights.loading import load_model
     from plain_network import PlainCMMDL
 
     reuse_memory()

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from cmmdl.cli import main
 from cmmdl.errors import UserError
-from cmmdl.images import read_image, write_image
+from cmmdl.files.images import read_image, write_image
 from cmmdl.scenes import synthetic_pair
 
 CMMDL = [sys.executable, "-c", "from cmmdl.cli import main; main()"]
@@ -26,7 +26,7 @@ RANDOM = np.random.default_rng(1)
 
 @pytest.fixture(autouse=True)
 def keep_the_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cmmdl.allocator.reuse_memory", lambda: True)
+    monkeypatch.setattr("cmmdl.models.allocator.reuse_memory", lambda: True)
 
 
 @pytest.fixture

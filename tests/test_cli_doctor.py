@@ -11,8 +11,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from cmmdl import memory
 from cmmdl.cli import doctor, main
+from cmmdl.runtimes import memory
 
 
 def rows() -> dict[str, str]:

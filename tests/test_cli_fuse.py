@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from cmmdl import Fuser
 from cmmdl.cli import main
-from cmmdl.images import read_image, write_image
+from cmmdl.files.images import read_image, write_image
 from cmmdl.scenes import synthetic_pair
 
 CMMDL = [sys.executable, "-c", "from cmmdl.cli import main; main()"]
@@ -24,7 +24,7 @@ CMMDL = [sys.executable, "-c", "from cmmdl.cli import main; main()"]
 @pytest.fixture(autouse=True)
 def keep_the_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command may set its process's allocator; this process is shared with other tests."""
-    monkeypatch.setattr("cmmdl.allocator.reuse_memory", lambda: True)
+    monkeypatch.setattr("cmmdl.models.allocator.reuse_memory", lambda: True)
 
 
 def fuse(*arguments: object) -> Result:
@@ -110,7 +110,7 @@ def test_bad_and_unpaired_are_named_and_the_rest_is_done(folders: Path) -> None:
     write_image(folders / "ir/lonely.png", ir)
     write_image(folders / "vis/single.png", vis)
     result = fuse(folders / "ir", folders / "vis", "-o", folders / "out")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert names(folders / "out") == ["b.png", "c.png"]
     said = result.stderr
     assert "2 failed:\n  a: " in said
@@ -227,7 +227,7 @@ def test_after_kill_9_a_rerun_continues(tmp_path: Path) -> None:
 
 def _dead_owner(process: int) -> str:
     """What the killed process would have marked a temporary file with."""
-    from cmmdl import atomic
+    from cmmdl.files import atomic
 
     return atomic._this_process().rpartition("-")[0] + f"-{process}"
 

@@ -22,7 +22,8 @@ from cmmdl.cli import main
 from cmmdl.cli.evaluate import BASELINE_NAMES, CONVENTION_NAMES
 from cmmdl.errors import UserError
 from cmmdl.evaluate import evaluate_files, evaluate_folder
-from cmmdl.evaluate.scoring import stretch_levels, to_levels
+from cmmdl.evaluate.scoring import stretch_levels
+from cmmdl.files.levels import to_8_bits
 from cmmdl.metrics import CONVENTIONS, score
 from cmmdl.models.baselines import BASELINES
 
@@ -178,10 +179,10 @@ def test_stretch_by_hand() -> None:
 
 
 def test_deeper_pictures_become_levels() -> None:
-    assert to_levels(np.array([[0, 257, 65535]], np.uint16)).tolist() == [[0, 1, 255]]
-    assert to_levels(np.array([[0, 0.5, 1]], np.float32)).tolist() == [[0, 128, 255]]
+    assert to_8_bits(np.array([[0, 257, 65535]], np.uint16)).tolist() == [[0, 1, 255]]
+    assert to_8_bits(np.array([[0, 0.5, 1]], np.float32)).tolist() == [[0, 128, 255]]
     with pytest.raises(UserError, match=r"\[0, 1\]"):
-        to_levels(np.array([[0, 200.0]], np.float32))
+        to_8_bits(np.array([[0, 200.0]], np.float32))
 
 
 def test_three_files(data: Path) -> None:

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from cmmdl import Fuser, UserError, __version__
 from cmmdl.cli import main
-from cmmdl.export import Agreement, agreement, export_model, spectra
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 from cmmdl.models.fourier import Fourier
 from cmmdl.models.rt import CMMDLRT, CMMDLRTConfig
+from cmmdl.runtimes.export import Agreement, agreement, export_model, spectra
 from cmmdl.scenes import synthetic_pair
-from cmmdl.weights import save_model
+from cmmdl.weights.saving import save_model
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package, reason='needs pip install "cmmdl[export]"')
@@ -55,7 +55,7 @@ def onnx_file(weights: Path) -> Path:
 @pytest.fixture
 def traced(onnx_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spares a test that exports ``weights`` again the tracing, which takes seconds."""
-    monkeypatch.setattr("cmmdl.export.model.to_onnx", lambda model, metadata: onnx_file.read_bytes())
+    monkeypatch.setattr("cmmdl.runtimes.export.model.to_onnx", lambda model, metadata: onnx_file.read_bytes())
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
@@ -106,7 +106,7 @@ def test_smaller_numbers(onnx_file: Path, weights: Path, tmp_path: Path, precisi
 
 @pytest.mark.usefixtures("traced")
 def test_calibration_on_folders(weights: Path, tmp_path: Path) -> None:
-    from cmmdl.images import write_image
+    from cmmdl.files.images import write_image
 
     for side in ("ir", "vis", "other"):
         (tmp_path / side).mkdir()

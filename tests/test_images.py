@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from cmmdl.atomic import remove_stale, write_bytes
 from cmmdl.errors import UserError
-from cmmdl.images import list_images, read_image, write_image
+from cmmdl.files.atomic import remove_stale, write_bytes
+from cmmdl.files.images import list_images, read_image, write_image
 
 RANDOM = np.random.default_rng(7)
 LOSSLESS = {np.uint8: (".png", ".bmp", ".tif", ".TIFF", ".webp"), np.uint16: (".png", ".tif"), np.float32: (".tif",)}
@@ -247,7 +247,7 @@ def test_listing_goes_by_stem(tmp_path: Path) -> None:
 
 
 def test_stale_temporaries_of_dead_processes_go(tmp_path: Path) -> None:
-    code = "import os\nfrom cmmdl import atomic\nprint(atomic._this_process())"
+    code = "import os\nfrom cmmdl.files import atomic\nprint(atomic._this_process())"
     dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     mine = dead.rpartition("-")[0] + f"-{os.getpid()}"
     for owner in (dead, mine, "elsewhere-1"):

@@ -13,8 +13,10 @@ from safetensors.torch import save_file
 from cmmdl.cli import main
 from cmmdl.errors import UserError
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
-from cmmdl.models.released import from_released, rename_released_key
-from cmmdl.weights import PRETRAINED, available_models, load_model, read_metadata, save_model
+from cmmdl.weights.cards import TRAINED, available_models
+from cmmdl.weights.loading import load_model, read_metadata
+from cmmdl.weights.released import from_released, rename_released_key
+from cmmdl.weights.saving import save_model
 from released_weights import released_state
 
 TINY = CMMDLConfig(width=8, blocks=1, heads=2, coupling="invertible")
@@ -41,7 +43,7 @@ def test_every_named_model_loads_and_fuses() -> None:
 def test_weights_in_the_box_have_the_hash_of_their_card() -> None:
     for card in available_models():
         if card.file:
-            data = (PRETRAINED / card.file).read_bytes()
+            data = (TRAINED / card.file).read_bytes()
             assert hashlib.sha256(data).hexdigest() == card.sha256
             assert card.trained_on
             assert card.scores

@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from cmmdl.errors import UserError
-from cmmdl.runtime import BACKENDS, installed
+from cmmdl.runtimes.choice import BACKENDS, installed
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ def command(weights: tuple[str, ...], output: Path, shares: tuple[float, ...], o
     one of them. Of networks that were trained from different random weights the mean is useless.
     """
     from cmmdl.errors import UserError
-    from cmmdl.weights import average_models, load_model, save_model
+    from cmmdl.weights.averaging import average_models
+    from cmmdl.weights.loading import load_model
+    from cmmdl.weights.saving import save_model
 
     if output.suffix != ".safetensors":
         raise UserError(f"{output}: give an output that ends in .safetensors")

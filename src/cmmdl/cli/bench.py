@@ -104,9 +104,9 @@ def _run(
     """Measures, prints and writes; returns the exit code."""
     import json
 
-    from cmmdl.atomic import write_bytes
     from cmmdl.bench import Plan, measure, table
     from cmmdl.bench.machine import machine
+    from cmmdl.files.atomic import write_bytes
 
     plan = Plan(**{name: options[name] for name in ("seconds", "rounds", "repeats", "timeout")})
     here = machine()
@@ -126,6 +126,6 @@ def _run(
 
 
 def _default_model() -> str:
-    from cmmdl.cards import find_card
+    from cmmdl.weights.cards import find_card
 
     return next(name for name in DEFAULT_MODELS if find_card(name))

@@ -18,8 +18,8 @@ def command(checkpoint: Path, output: Path, overwrite: bool) -> None:
     program never uses are dropped by name, and an unknown or missing one is an error.
     """
     from cmmdl.errors import UserError
-    from cmmdl.models.released import UNUSED_KINDS, from_released, read_released
-    from cmmdl.weights import save_model
+    from cmmdl.weights.released import UNUSED_KINDS, from_released, read_released
+    from cmmdl.weights.saving import save_model
 
     if output.suffix != ".safetensors":
         raise UserError(f"{output}: give an output that ends in .safetensors")

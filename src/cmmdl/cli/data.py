@@ -100,7 +100,7 @@ def prepare_command(
     """  # noqa: D301
     from cmmdl.datasets import find_data_set, plan, prepare
     from cmmdl.datasets.preparation import check_target, leftovers
-    from cmmdl.images import quiet_decoders
+    from cmmdl.files.images import quiet_decoders
 
     quiet_decoders()
     planned = plan(find_data_set(name), source, sha256=sha256, test_stems=test_stems)
@@ -141,7 +141,7 @@ def check_command(
       cmmdl data check data/msrs --as msrs --json
     """  # noqa: D301
     from cmmdl.datasets import check_sets, find_sets
-    from cmmdl.images import quiet_decoders
+    from cmmdl.files.images import quiet_decoders
 
     quiet_decoders()
     sets = find_sets(folder)

@@ -101,7 +101,7 @@ def command(
     """  # noqa: D301
     from cmmdl.evaluate import evaluate_files, evaluate_folder, load_board, markdown, plain, to_csv, to_json
     from cmmdl.evaluate.plots import check_plot
-    from cmmdl.images import quiet_decoders
+    from cmmdl.files.images import quiet_decoders
 
     quiet_decoders()
     fused, ir, vis = _sources(paths, methods, bool(baselines))
@@ -173,7 +173,7 @@ def _check_outputs(*files: Path | None) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from cmmdl.atomic import write_bytes
+    from cmmdl.files.atomic import write_bytes
 
     write_bytes(path, text.encode())
     click.echo(f"wrote {path}", err=True)

@@ -39,7 +39,7 @@ def command(
       accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf-stage1.toml
     """  # noqa: D301
     from cmmdl.errors import UserError
-    from cmmdl.images import quiet_decoders
+    from cmmdl.files.images import quiet_decoders
     from cmmdl.models.allocator import reuse_memory
 
     try:

@@ -14,13 +14,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cmmdl.atomic import write_bytes
 from cmmdl.datasets.archive import copy_files, list_files, sha256_of
 from cmmdl.datasets.catalogue import DataSet
 from cmmdl.datasets.check import PairSet, Read, read_sets, report_on
 from cmmdl.datasets.layout import Split, find_splits
 from cmmdl.datasets.report import Finding, Report, counted
 from cmmdl.errors import UserError
+from cmmdl.files.atomic import write_bytes
 
 CARD = "data.json"
 """File in a prepared folder that says what it was made of."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cmmdl.atomic import write_bytes
 from cmmdl.errors import UserError
 from cmmdl.evaluate.boards import Board
 from cmmdl.evaluate.result import Evaluation
 from cmmdl.evaluate.statistics import Floats
 from cmmdl.evaluate.table import Table, build_table
+from cmmdl.files.atomic import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,7 +16,7 @@ from cmmdl.errors import UserError
 from cmmdl.models.cmmdl import FDLB, ChannelAttention, DenseUnit
 from cmmdl.models.networks import architecture_of, build
 from cmmdl.training.config import TrainConfig
-from cmmdl.weights import load_model
+from cmmdl.weights.loading import load_model
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
