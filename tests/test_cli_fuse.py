@@ -24,7 +24,7 @@ CMMDL = [sys.executable, "-c", "from cmmdl.cli import main; main()"]
 @pytest.fixture(autouse=True)
 def keep_the_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command may set its process's allocator; this process is shared with other tests."""
-    monkeypatch.setattr("cmmdl.allocator.reuse_memory", lambda: True)
+    monkeypatch.setattr("cmmdl.models.allocator.reuse_memory", lambda: True)
 
 
 def fuse(*arguments: object) -> Result:

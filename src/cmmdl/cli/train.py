@@ -41,9 +41,9 @@ def command(
       cmmdl train --ir data/ir --vis data/vis --init cmmdl-ivf -o runs/mine --set run.steps=2000
       accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf-stage1.toml
     """  # noqa: D301
-    from cmmdl.allocator import reuse_memory
     from cmmdl.errors import UserError
     from cmmdl.files.images import quiet_decoders
+    from cmmdl.models.allocator import reuse_memory
 
     try:
         from cmmdl.training.configfile import load_config
