@@ -98,7 +98,7 @@ def test_suffixes_are_stripped(tmp_path: Path) -> None:
 
 def test_one_folder_without_suffixes_is_refused(folders: Path) -> None:
     result = fuse(folders / "ir", folders / "ir", "-o", folders / "out")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "--ir-suffix" in result.stderr
 
 
@@ -163,10 +163,10 @@ def test_an_existing_file(folders: Path) -> None:
 def test_inputs_are_never_overwritten(folders: Path) -> None:
     before = (folders / "vis/c.png").read_bytes()
     result = fuse(folders / "ir/c.tif", folders / "vis/c.png", "-o", folders / "vis/c.png", "--overwrite")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "one of the two inputs" in result.stderr
     result = fuse(folders / "ir", folders / "vis", "-o", folders / "vis", "--overwrite")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "folder of inputs" in result.stderr
     assert (folders / "vis/c.png").read_bytes() == before
 
