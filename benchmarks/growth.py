@@ -18,9 +18,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmmdl.atomic import write_bytes
 from cmmdl.bench import Case, Plan, Row, measure, table
 from cmmdl.bench.machine import machine
+from cmmdl.files.atomic import write_bytes
 
 MEGAPIXELS = (0.1, 0.2, 0.5, 1, 2, 4, 8, 16)
 

@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from cmmdl import Fuser
 from cmmdl.evaluate import Evaluation, Table, build_table, evaluate_folder, load_board, markdown
-from cmmdl.images import write_image
-from cmmdl.pairing import pair_folders
-from cmmdl.weights import PRETRAINED
+from cmmdl.files.images import write_image
+from cmmdl.files.pairs import pair_folders
+from cmmdl.weights.cards import TRAINED
 
 METRICS = ["EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM"]
 JUDGES = ["QCB", "QCV", "QP", "Nabf"]
@@ -144,7 +144,7 @@ def update_readme(marks: tuple[str, str], text: str) -> None:
 
 def update_card(model: str, scores: Mapping[str, Mapping[str, float]]) -> None:
     """Puts scores into the card of a model in the box."""
-    card = PRETRAINED / f"{model}.json"
+    card = TRAINED / f"{model}.json"
     text = json.dumps({**json.loads(card.read_text(encoding="utf-8")), "scores": scores}, indent=2)
     card.write_text(text + "\n", encoding="utf-8")
 

@@ -21,7 +21,7 @@ from cmmdl.datasets.layout import find_splits
 from cmmdl.datasets.preparation import leftovers
 from cmmdl.datasets.report import Report
 from cmmdl.errors import UserError
-from cmmdl.images import write_image
+from cmmdl.files.images import write_image
 from cmmdl.scenes import synthetic_pair
 
 PUBLISHED = {

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
-import cmmdl.fuser
-import cmmdl.memory
+import cmmdl.fusion.fuser
+import cmmdl.runtimes.memory
 from cmmdl import Fuser, UserError
-from cmmdl.images import write_image
+from cmmdl.files.images import write_image
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 from cmmdl.scenes import synthetic_pair
 
@@ -328,8 +328,8 @@ def test_short_memory_means_tiles_and_a_note(monkeypatch: pytest.MonkeyPatch) ->
     expected = MEAN(ir, vis).astype(int)
     notes = list[str]()
     fuser = Fuser(Recorder(), note=notes.append)
-    room = int(160 * 160 * cmmdl.memory.BYTES_PER_PIXEL_WITHOUT_WEIGHTS / cmmdl.fuser.SHARE) + 999
-    monkeypatch.setattr(cmmdl.fuser, "available_bytes", lambda device: room)
+    room = int(160 * 160 * cmmdl.runtimes.memory.BYTES_PER_PIXEL_WITHOUT_WEIGHTS / cmmdl.fusion.fuser.SHARE) + 999
+    monkeypatch.setattr(cmmdl.fusion.fuser, "available_bytes", lambda device: room)
     np.testing.assert_allclose(fuser(ir, vis), expected, atol=1)  # a half may round either way
     assert set(fuser.model.sizes) == {(1, 1, 150, 160)}
     assert notes == ["400x150 does not fit into the free memory: fused in 3 tiles of 160 pixels"]
@@ -352,7 +352,7 @@ def test_a_failed_allocation_means_smaller_tiles(monkeypatch: pytest.MonkeyPatch
 
 
 def test_pictures_of_many_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cmmdl.pictures, "_BAND", 100)
+    monkeypatch.setattr(cmmdl.files.pictures, "_BAND", 100)
     ir, vis = synthetic_pair(41, 33, 1)
     in_bands = MEAN(ir, vis)
     monkeypatch.undo()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cmmdl.backends.pytorch import TorchBackend, bytes_per_pixel
 from cmmdl.models.baselines import MeanFusion
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
+from cmmdl.runtimes.pytorch import TorchBackend, bytes_per_pixel
 
 TINY = CMMDLConfig(width=8, blocks=1, heads=2)
 

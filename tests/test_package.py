@@ -49,7 +49,9 @@ def test_public_names_are_there() -> None:
 
 
 def test_nothing_imports_torchvision() -> None:
-    code = "import sys, cmmdl.fuser, cmmdl.evaluate, cmmdl.training.loop; assert 'torchvision' not in sys.modules"
+    code = (
+        "import sys, cmmdl.fusion.fuser, cmmdl.evaluate, cmmdl.training.loop; assert 'torchvision' not in sys.modules"
+    )
     result = python("-c", code)
     assert result.returncode == 0, result.stderr
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmmdl.errors import UserError
-from cmmdl.images import write_image
+from cmmdl.files.images import write_image
 from cmmdl.training.config import DataConfig, Source
 from cmmdl.training.data import Crops, batch_numbers, contrast, find_pairs, jitter_gamma, read_luma, reflect_up, resize
 from training_helpers import tiny_config, write_pairs

@@ -17,7 +17,8 @@ from cmmdl.training import loop
 from cmmdl.training.checkpoint import newest_checkpoint, save_checkpoint
 from cmmdl.training.setup import build_network, mixed_precision
 from cmmdl.training.validation import total, validation_pairs
-from cmmdl.weights import load_model, read_metadata, save_model
+from cmmdl.weights.loading import load_model, read_metadata
+from cmmdl.weights.saving import save_model
 from training_helpers import tiny_config, write_pairs
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from cmmdl.device import cpu_cores, cpu_name, has_nvidia_driver
+from cmmdl.runtimes.device import cpu_cores, cpu_name, has_nvidia_driver
 
 PACKAGES = ("cmmdl", "torch", "onnxruntime", "openvino", "numpy")
 """Whose versions a figure depends on."""

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cmmdl.cli.exit_codes import INCOMPLETE
 from cmmdl.errors import UserError
 
 if TYPE_CHECKING:
     from cmmdl.datasets import DataSet, Report
     from cmmdl.datasets.preparation import Plan
-
-FOUND = 3
-"""Exit status when all was done, but something has to be put right."""
 
 PATH = click.Path(path_type=Path, readable=False)
 WORKERS = click.option("--workers", type=click.IntRange(1), help="Threads that read pictures  [default: by the cores].")
@@ -100,7 +98,7 @@ def prepare_command(
     """  # noqa: D301
     from cmmdl.datasets import find_data_set, plan, prepare
     from cmmdl.datasets.preparation import check_target, leftovers
-    from cmmdl.images import quiet_decoders
+    from cmmdl.files.images import quiet_decoders
 
     quiet_decoders()
     planned = plan(find_data_set(name), source, sha256=sha256, test_stems=test_stems)
@@ -141,7 +139,7 @@ def check_command(
       cmmdl data check data/msrs --as msrs --json
     """  # noqa: D301
     from cmmdl.datasets import check_sets, find_sets
-    from cmmdl.images import quiet_decoders
+    from cmmdl.files.images import quiet_decoders
 
     quiet_decoders()
     sets = find_sets(folder)
@@ -230,4 +228,4 @@ def _finish(report: Report, quiet: bool, as_json: bool) -> None:
         if not (quiet or report.problems):
             click.echo("no problems")
     if report.problems:
-        sys.exit(FOUND)
+        sys.exit(INCOMPLETE)

@@ -75,8 +75,8 @@ def _gpus() -> Iterator[tuple[str, str]]:
 
 
 def _memory() -> Iterator[tuple[str, str]]:
-    from cmmdl.fuser import SHARE
-    from cmmdl.memory import BYTES_PER_PIXEL, available_bytes
+    from cmmdl.fusion.fuser import SHARE
+    from cmmdl.runtimes.memory import BYTES_PER_PIXEL, available_bytes
 
     free = available_bytes("cpu")
     if free is not None:
@@ -86,8 +86,8 @@ def _memory() -> Iterator[tuple[str, str]]:
 
 def _runtimes() -> Iterator[tuple[str, str]]:
     """What ``--backend auto`` would run each model on."""
-    from cmmdl.cards import available_models
-    from cmmdl.runtime import BACKENDS, choose_backend, installed
+    from cmmdl.runtimes.choice import BACKENDS, choose_backend, installed
+    from cmmdl.weights.cards import available_models
 
     yield "runtimes", ", ".join(name for name in BACKENDS[1:] if installed(name)) or "none"
     chosen: dict[str, list[str]] = {}

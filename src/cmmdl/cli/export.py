@@ -44,7 +44,7 @@ def command(
     there = next((path for path in outputs if path.exists()), None)
     if there and not overwrite:
         raise UserError(f"{there} exists; pass --overwrite to replace it")
-    from cmmdl.export import export_model
+    from cmmdl.runtimes.export import export_model
 
     agreement = export_model(model, output, format=kind, precision=precision, calibration=calibration)
     size = sum(path.stat().st_size for path in outputs) / 2**20

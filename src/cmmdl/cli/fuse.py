@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmmdl.errors import UserError
+from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
+from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from cmmdl.fuser import Fuser
-    from cmmdl.pairing import Pair
+    from cmmdl.files.pairs import Pair
+    from cmmdl.fusion.fuser import Fuser
+    from cmmdl.fusion.options import FuseOptions
 
 PATH = click.Path(path_type=Path, readable=False)
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
@@ -88,7 +91,9 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
       cmmdl fuse ir.tif vis.tif -o fused.tif --tile 512 --max-pixels 400000000
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
-        raise UserError("--overwrite and --skip-existing exclude each other; give one of them")
+        raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
+    if options["depth"]:
+        _check_depth(out, options["depth"], options["suffix"])
     try:
         sys.exit(_run(ir, vis, out, options))
     except OSError as error:
@@ -102,44 +107,51 @@ def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
             raise UserError(f"{path}: there is no such file or folder; check the path")
     if ir.is_dir() != vis.is_dir():
         folder, file = (ir, vis) if ir.is_dir() else (vis, ir)
-        raise UserError(f"{folder} is a folder and {file} a file; give two files or two folders")
+        raise UsageError(f"{folder} is a folder and {file} a file; give two files or two folders")
     return (_fuse_folders if ir.is_dir() else _fuse_files)(ir, vis, out, options)
+
+
+def _check_depth(out: Path, depth: str, suffix: str) -> None:
+    """Refuses at once a depth that the results' format cannot hold; a name without a suffix is that of a folder."""
+    from cmmdl.files.images import check_depth
+
+    check_depth(out if out.suffix else out / f"NAME.{suffix}", depth)
 
 
 def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     """One pair; returns the exit code."""
-    from cmmdl.images import check_suffix
+    from cmmdl.files.images import check_suffix
 
     if out.is_dir():
-        raise UserError(f"{out} is a folder; two files need a file name, such as -o {out / 'fused.png'}")
+        raise UsageError(f"{out} is a folder; two files need a file name, such as -o {out / 'fused.png'}")
     if out.resolve() in (ir.resolve(), vis.resolve()):
-        raise UserError(f"{out} is one of the two inputs; give another name with -o")
+        raise UsageError(f"{out} is one of the two inputs; give another name with -o")
     check_suffix(out)
     if out.exists() and options["skip_existing"]:
         _say(options, f"{out} exists, skipped")
-        return 0
+        return DONE
     if out.exists() and not options["overwrite"]:
         raise UserError(f"{out} exists; pass --overwrite to replace it or --skip-existing to keep it")
-    from cmmdl.folder import fuse_pairs, prepare_folder
-    from cmmdl.pairing import Pair
+    from cmmdl.files.pairs import Pair
+    from cmmdl.fusion.folder import fuse_pairs, prepare_folder
 
     fuser = _fuser(options)
     prepare_folder(out.parent)
     start = time.perf_counter()
-    (outcome,) = fuse_pairs(fuser, [Pair(out.stem, ir, vis, out)], **_call_options(options))
+    (outcome,) = fuse_pairs(fuser, [Pair(out.stem, ir, vis, out)], _pair_options(options))
     if outcome.error:
         raise UserError(outcome.error)
     _say(
         options,
         f"{out}: fused in {time.perf_counter() - start:.2f} s on {_where(fuser, options)}",
     )
-    return 0
+    return DONE
 
 
 def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     """All pairs of two folders; returns the exit code."""
-    from cmmdl.folder import prepare_folder
-    from cmmdl.pairing import pair_folders
+    from cmmdl.files.pairs import pair_folders
+    from cmmdl.fusion.folder import prepare_folder
 
     suffixes = {name: options[name] for name in ("ir_suffix", "vis_suffix")}
     pairs, alone = pair_folders(ir, vis, out, **suffixes, suffix=f".{options['suffix'].lower()}")
@@ -154,17 +166,19 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     _say(options, f"{len(pairs) - len(todo)} existing skipped" if len(todo) < len(pairs) else "")
     _list("failed", failed)
     _list("unpaired", alone)
-    return 1 if failed or alone else 0
+    if todo and len(failed) == len(todo):
+        return NOTHING_DONE
+    return INCOMPLETE if failed or alone else DONE
 
 
 def _fuse_all(pairs: list[Pair], out: Path, options: dict[str, Any]) -> list[str]:
     """Fuses with a progress bar; returns a line about each pair that failed."""
     from tqdm import tqdm
 
-    from cmmdl.folder import fuse_pairs
+    from cmmdl.fusion.folder import fuse_pairs
 
     fuser, start = _fuser(options), time.perf_counter()
-    outcomes = fuse_pairs(fuser, pairs, **_call_options(options))
+    outcomes = fuse_pairs(fuser, pairs, _pair_options(options))
     bar = tqdm(outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"])
     failed = [f"{outcome.pair.stem}: {outcome.error}" for outcome in bar if outcome.error]
     seconds, done = time.perf_counter() - start, len(pairs) - len(failed)
@@ -178,16 +192,19 @@ def _fuse_all(pairs: list[Pair], out: Path, options: dict[str, Any]) -> list[str
 
 def _fuser(options: dict[str, Any]) -> Fuser:
     """The fuser as asked."""
-    from cmmdl.fuser import Fuser
-    from cmmdl.images import quiet_decoders
+    from cmmdl.files.images import quiet_decoders
+    from cmmdl.fusion.fuser import Fuser
 
     quiet_decoders()
     names = ("model", "backend", "device", "precision", "threads", "tile", "stretch", "max_pixels")
     return Fuser(**{name: options[name] for name in names}, note=_Notes(options["quiet"]))
 
 
-def _call_options(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options[name] for name in ("ir_range", "vis_range", "depth", "chroma", "resize_ir")}
+def _pair_options(options: dict[str, Any]) -> FuseOptions:
+    """What is asked of every pair."""
+    from cmmdl.fusion.options import FuseOptions
+
+    return FuseOptions(**{field.name: options[field.name] for field in fields(FuseOptions)})
 
 
 class _Notes:

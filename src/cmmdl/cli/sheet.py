@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmmdl.errors import UserError
+from cmmdl.cli.exit_codes import DONE, INCOMPLETE
+from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from cmmdl.evaluate.pairs import Exclusion, Scene
+    from cmmdl.evaluate.scenes import Exclusion, Scene
     from cmmdl.evaluate.sheets import Style
-    from cmmdl.images import Array
-
-INCOMPLETE = 3
-"""Exit status when the sheet was written, but without some pairs."""
+    from cmmdl.files.images import Array
 
 PATH = click.Path(path_type=Path, readable=False)
 
@@ -58,7 +56,7 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
       cmmdl sheet ir.png vis.png -o one.png --methods mean,cmmdl-ivf
     """  # noqa: D301
     from cmmdl.evaluate.sheets import Box, Style
-    from cmmdl.images import check_suffix, quiet_decoders
+    from cmmdl.files.images import check_suffix, quiet_decoders
 
     quiet_decoders()
     check_suffix(out)
@@ -76,7 +74,7 @@ def _run(ir: Path, vis: Path, out: Path, style: Style, options: dict[str, Any]) 
     from tqdm import tqdm
 
     from cmmdl.evaluate.sheets import check_size, expected_size, gather, lay_out
-    from cmmdl.images import write_image
+    from cmmdl.files.images import write_image
 
     models, fused = _columns(options)
     scenes, excluded = _scenes(ir, vis, fused, options)
@@ -100,7 +98,7 @@ def _run(ir: Path, vis: Path, out: Path, style: Style, options: dict[str, Any]) 
         click.echo(f"{out}: pairs {len(rows)}, columns {', '.join(names)}")
     if failed:
         click.echo("\n  ".join([f"{len(failed)} left out:", *failed]), err=True)
-    return INCOMPLETE if failed else 0
+    return INCOMPLETE if failed else DONE
 
 
 def _columns(options: dict[str, Any]) -> tuple[dict[str, str], dict[str, Path]]:
@@ -109,15 +107,15 @@ def _columns(options: dict[str, Any]) -> tuple[dict[str, str], dict[str, Path]]:
     for text in filter(None, (part.strip() for part in options["methods"].split(","))):
         name = Path(text).stem if text.endswith(".safetensors") else text
         if name in models:
-            raise UserError(f"--methods names {name!r} twice; keep one")
+            raise UsageError(f"--methods names {name!r} twice; keep one")
         models[name] = text
     fused: dict[str, Path] = {}
     for text in options["fused"]:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
-            raise UserError(f"--fused {text!r} is not NAME=PATH")
+            raise UsageError(f"--fused {text!r} is not NAME=PATH")
         if name in models or name in fused:
-            raise UserError(f"--fused {name!r} names a column that is there already; give another name")
+            raise UsageError(f"--fused {name!r} names a column that is there already; give another name")
         fused[name] = Path(path)
     return models, fused
 
@@ -126,7 +124,7 @@ def _scenes(
     ir: Path, vis: Path, fused: dict[str, Path], options: dict[str, Any]
 ) -> tuple[list[Scene], list[Exclusion]]:
     """Which pairs are shown, and what is missing."""
-    from cmmdl.evaluate.pairs import Scene, pair_folders
+    from cmmdl.evaluate.scenes import Scene, find_scenes
     from cmmdl.evaluate.sheets import choose, concerns
 
     paths = [ir, vis, *fused.values()]
@@ -136,10 +134,10 @@ def _scenes(
     files = [path for path in paths if path.is_file()]
     if files:
         if len(files) < len(paths):
-            raise UserError(f"{files[0]} is a file, others are folders; give files only or folders only")
+            raise UsageError(f"{files[0]} is a file, others are folders; give files only or folders only")
         return [Scene(vis.stem, ir, vis, fused)], []
     suffixes = {name: options[name] for name in ("fused_suffix", "ir_suffix", "vis_suffix")}
-    scenes, excluded = pair_folders(fused, ir, vis, **suffixes)
+    scenes, excluded = find_scenes(fused, ir, vis, **suffixes)
     stems = [stem.strip() for stem in options["stems"].split(",") if stem.strip()]
     return choose(scenes, stems=stems, count=options["count"]), concerns(excluded, stems)
 
@@ -148,7 +146,7 @@ def _fuser(model: str, options: dict[str, Any]) -> Callable[[Path, Path], Array]
     """What fuses two files by a model; a wrong name is told now, not after an hour."""
     import numpy as np
 
-    from cmmdl.fuser import Fuser
+    from cmmdl.fusion.fuser import Fuser
 
     fuser = Fuser(model, device=options["device"], stretch=options["stretch"], note=lambda _: None)
 

@@ -16,7 +16,7 @@ from cmmdl.datasets.catalogue import DataSet
 from cmmdl.datasets.fingerprint import BITS, Fingerprint, distances, fingerprint
 from cmmdl.datasets.report import Finding, Report, SetSummary, counted
 from cmmdl.errors import UserError
-from cmmdl.images import list_images
+from cmmdl.files.images import list_images
 
 SIDES = (("ir", "vis"), ("ir", "vi"), ("mri", "ct"), ("mri", "pet"), ("mri", "spect"))
 """Names of the two folders of a set of pairs."""

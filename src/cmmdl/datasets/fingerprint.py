@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cmmdl.images import read_image
+from cmmdl.files.images import read_image
 
 SIDE = 16
 """The picture is scaled to this many rows and columns of differences."""

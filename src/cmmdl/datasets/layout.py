@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from cmmdl.datasets.catalogue import DataSet, Layout
 from cmmdl.errors import UserError
-from cmmdl.images import IMAGE_SUFFIXES
+from cmmdl.files.images import IMAGE_SUFFIXES
 
 Parts = tuple[str, ...]
 Folders = dict[Parts, dict[str, list[str]]]

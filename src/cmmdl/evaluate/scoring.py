@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cmmdl.errors import UserError
-from cmmdl.evaluate.pairs import Exclusion, Scene
-from cmmdl.images import quiet_decoders, read_image
+from cmmdl.evaluate.scenes import Exclusion, Scene
+from cmmdl.files.colour import BLUE, GREEN, RED
+from cmmdl.files.images import quiet_decoders, read_image
+from cmmdl.files.levels import to_8_bits
 from cmmdl.metrics import score
 from cmmdl.models.baselines import BASELINES
 
@@ -94,21 +96,6 @@ def score_scene(scene: Scene, protocol: Protocol) -> tuple[str, Scores, list[Exc
     return scene.name, _score_methods(scene.name, fused, ir, vis, protocol, trouble), trouble
 
 
-def to_levels(picture: NDArray[Any]) -> Picture:
-    """The 8-bit levels of a picture: uint16 divided by 257, floats in [0, 1] times 255, both rounded.
-
-    Raises:
-        UserError: If a float picture leaves [0, 1].
-    """
-    if picture.dtype == np.uint8:
-        return picture
-    if picture.dtype == np.uint16:
-        return np.rint(picture / 257).astype(np.uint8)
-    if picture.min() < 0 or picture.max() > 1:
-        raise UserError("a float picture must lie in [0, 1]; divide it by its range first")
-    return np.rint(picture * 255.0).astype(np.uint8)
-
-
 def stretch_levels(picture: Picture) -> Picture:
     """Min-max stretch to 0..255, all channels together, rounded; a flat picture stays as it is."""
     low, high = int(picture.min()), int(picture.max())
@@ -120,7 +107,7 @@ def stretch_levels(picture: Picture) -> Picture:
 def _read(name: str, where: str, path: Path, trouble: list[Exclusion]) -> Picture:
     """The 8-bit levels of a file, or an empty picture and an entry in ``trouble``."""
     try:
-        return to_levels(read_image(path))
+        return to_8_bits(read_image(path))
     except UserError as error:
         trouble.append(Exclusion(name, where, str(error)))
         return np.empty((0, 0), np.uint8)
@@ -146,7 +133,7 @@ def _fuse(name: str, ir: Picture, vis: Picture) -> Picture:
 
 def _grey(picture: Picture) -> torch.Tensor:
     """BT.601 luma rounded to 8 bits: ``(H, W)`` or ``(H, W, 3)`` → ``(1, 1, H, W)`` in [0, 1]."""
-    grey = picture if picture.ndim == 2 else np.rint(picture @ np.array([0.299, 0.587, 0.114]))
+    grey = picture if picture.ndim == 2 else np.rint(picture @ np.array([RED, GREEN, BLUE]))
     return torch.from_numpy(grey.astype(np.float32) / 255)[None, None]
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from cmmdl.errors import UserError
-from cmmdl.evaluate.pairs import Exclusion, Scene
-from cmmdl.images import Array, read_image
+from cmmdl.errors import UnusableError, UsageError, UserError
+from cmmdl.evaluate.scenes import Exclusion, Scene
+from cmmdl.files.images import Array, read_image
+from cmmdl.files.levels import to_8_bits
 
 Pixels = NDArray[np.uint8]
 """``(H, W, 3)`` uint8."""
@@ -45,9 +46,9 @@ class Box:
         try:
             box = cls(*(float(number) for number in text.split(",")))
         except (ValueError, TypeError):
-            raise UserError(f"{text!r} is no x,y,w,h; give four numbers, such as 200,100,160,120") from None
+            raise UsageError(f"{text!r} is no x,y,w,h; give four numbers, such as 200,100,160,120") from None
         if not (min(box.x, box.y) >= 0 and min(box.width, box.height) > 0):
-            raise UserError(f"{text!r} is an empty part or starts outside; give x,y,w,h with w and h above 0")
+            raise UsageError(f"{text!r} is an empty part or starts outside; give x,y,w,h with w and h above 0")
         return box
 
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
@@ -130,13 +131,10 @@ def shown(array: Array, name: str) -> Pixels:
     Raises:
         UserError: If floats lie outside of [0, 1].
     """
-    if array.dtype == np.uint16:
-        array = np.rint(array / 257)
-    elif array.dtype.kind == "f":
-        if array.min() < 0 or array.max() > 1:
-            raise UserError(f"{name} holds floats outside [0, 1]; save it with 8 or 16 bits")
-        array = np.rint(array * 255)
-    pixels = array.astype(np.uint8)
+    try:
+        pixels = to_8_bits(array)
+    except UserError as error:
+        raise UnusableError(f"{name}: {error}") from error
     return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from cmmdl.atomic import remove_stale, write_bytes
 from cmmdl.errors import UserError
+from cmmdl.files.atomic import remove_stale, write_bytes
 from cmmdl.training.config import TrainConfig, changed_keys
 from cmmdl.training.configfile import validate
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
 
-from cmmdl.losses import SPREAD, TERMS
 from cmmdl.models.cmmdl import CMMDLConfig
 from cmmdl.models.networks import NETWORKS
 from cmmdl.models.rt import CMMDLRTConfig
+from cmmdl.training.losses import SPREAD, TERMS
 
 AtLeast0 = Annotated[int, Field(ge=0)]
 AtLeast1 = Annotated[int, Field(ge=1)]
@@ -106,13 +106,13 @@ class DataConfig(Section):
 
 
 class LossConfig(Section):
-    """What is trained for: see ``cmmdl.losses``.
+    """What is trained for: see ``cmmdl.training.losses``.
 
     Attributes:
         terms: Weight of each term.
-        targets: Where single metric terms stop pulling, instead of ``cmmdl.losses.TARGETS``.
+        targets: Where single metric terms stop pulling, instead of ``cmmdl.training.losses.TARGETS``.
         mi_bins: Bins of the soft histogram of ``mi``: few see the rough course of it, 256 what MI itself sees.
-        margin: Outermost pixels of a crop that the metric terms leave out, see ``cmmdl.losses.fusion_loss``.
+        margin: Outermost pixels of a crop that the metric terms leave out, see ``cmmdl.training.losses.fusion_loss``.
         start: Weights of the first steps; unused while ``hold`` and ``blend`` are 0.
         hold: Steps with ``start`` alone.
         blend: Steps in which ``start`` fades into ``terms``, after ``hold``.

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from cmmdl.errors import UserError
-from cmmdl.images import list_images, read_image
+from cmmdl.files.colour import BLUE, GREEN, RED
+from cmmdl.files.images import list_images, read_image
 from cmmdl.training.config import DataConfig, Source
 
 Planes = NDArray[Any]
@@ -55,7 +56,7 @@ def read_luma(path: Path) -> NDArray[np.uint8]:
     image = read_image(path)
     levels = image.astype(np.float32) * {"uint8": 1.0, "uint16": 1 / 257.0}.get(image.dtype.name, 255.0)
     if levels.ndim == 3:
-        levels = levels[..., :3] @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+        levels = levels @ np.array([RED, GREEN, BLUE], dtype=np.float32)
     return np.asarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
 
 

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from cmmdl.errors import UserError
-from cmmdl.losses import blend, fusion_loss
 from cmmdl.metrics.correlation import correlation
 from cmmdl.training.batchnorm import use_global_statistics
 from cmmdl.training.checkpoint import newest_checkpoint, open_folder, refuse_changes, save_checkpoint
 from cmmdl.training.config import TrainConfig
 from cmmdl.training.data import Crops, batch_numbers, short_list
 from cmmdl.training.journal import Journal
+from cmmdl.training.losses import blend, fusion_loss
 from cmmdl.training.optim import (
     learning_rate,
     make_optimizer,
@@ -38,7 +38,7 @@ from cmmdl.training.optim import (
 from cmmdl.training.setup import build_network, make_accelerator
 from cmmdl.training.signals import StopSignal, ignore_interrupts
 from cmmdl.training.validation import fuse, pictures, score, validation_pairs
-from cmmdl.weights import save_model
+from cmmdl.weights.saving import save_model
 
 Batch = dict[str, Any]
 

@@ -13,11 +13,10 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
 from cmmdl.errors import UserError
-from cmmdl.models.fdlb import FDLB
-from cmmdl.models.hdffb import ChannelAttention, DenseUnit
+from cmmdl.models.cmmdl import FDLB, ChannelAttention, DenseUnit
 from cmmdl.models.networks import architecture_of, build
 from cmmdl.training.config import TrainConfig
-from cmmdl.weights import load_model
+from cmmdl.weights.loading import load_model
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from cmmdl import metrics
 from cmmdl.errors import UserError
-from cmmdl.losses import SPREAD
 from cmmdl.metrics.correlation import correlation
 from cmmdl.training.config import Source, ValidationConfig
 from cmmdl.training.data import Pair, find_pairs, read_stems
+from cmmdl.training.losses import SPREAD
 
 SCORED = {
     "EN": lambda f, i, v: metrics.entropy(f),
@@ -95,7 +95,7 @@ def total(scores: dict[str, float]) -> float:
     """The number by which the best step is kept; higher is better.
 
     The mean over EN, SD, SF, MI, SCD, VIF, Qabf and SSIM of the score in units of its spread over published methods
-    (`cmmdl.losses.SPREAD`; SD and SF by their logarithm).
+    (`cmmdl.training.losses.SPREAD`; SD and SF by their logarithm).
     """
     values = {name.lower(): value for name, value in scores.items()}
     for name in ("sd", "sf"):

@@ -1,0 +1,252 @@
+"""Any kind of picture in, the same kind out: files, Pillow pictures, numpy arrays and torch tensors.
+
+Inside, a picture is its pixels as they came, ``(B, C, H, W)`` in their own type, and the two values that mean black
+and white. Tensors stay tensors on their device, everything else is a numpy array. Floats are made of them a band of
+rows at a time, so that a huge picture is not held as floats thrice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cmmdl.errors import UnusableError
+from cmmdl.files.arrays import Pixels, alike, astype, dtype_name, empty_like, is_float, is_tensor, namespace
+from cmmdl.files.colour import is_grey, with_luma
+from cmmdl.files.colour import luma as luma_of
+from cmmdl.files.images import Array, Note, pillow_to_array, read_image
+from cmmdl.files.levels import MAXIMA, Range
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Source: TypeAlias = "str | Path | Image.Image | NDArray[Any] | Tensor"
+"""What can be fused."""
+
+Result: TypeAlias = "NDArray[Any] | Image.Image | Tensor"
+
+Kind = Literal["array", "pillow", "tensor"]
+
+DEPTHS = ("uint8", "uint16", "float32")
+
+_BAND = 2**22
+"""Pixels that are turned into floats at once."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of any kind, on its way in.
+
+    Attributes:
+        pixels: ``(B, C, H, W)``, C 1 or 3, in the type it came with; a tensor if ``kind`` says so, else numpy.
+        range: The values that mean 0 and 1.
+        kind: What it came as, and what the result will be.
+        ndim: Dimensions it came with, kept where the result has as many channels.
+        name: How messages call it.
+    """
+
+    pixels: Pixels
+    range: Range
+    kind: Kind
+    ndim: int
+    name: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.shape[-2], self.pixels.shape[-1]
+
+    @cached_property
+    def is_grey(self) -> bool:
+        """Whether it has one channel, or three that are equal."""
+        return is_grey(self.pixels)
+
+    def values(self, rows: slice = slice(None)) -> Pixels:
+        """Some rows as ``(B, C, h, W)`` float32 in [0, 1]; what lies outside the range is clipped."""
+        low, high = self.range
+        values = astype(self.pixels[..., rows, :], "float32")
+        values = values - low if low else values
+        values = values / (high - low) if high - low != 1 else values
+        own = dtype_name(self.pixels)
+        within = own.startswith(("bool", "uint")) and self.range == (0, MAXIMA.get(own))
+        return values if within else values.clip(0, 1)
+
+    def luma(self) -> Pixels:
+        """``(B, 1, H, W)`` float32 in [0, 1]; of a grey picture exactly its grey."""
+        one = replace(self, pixels=self.pixels[:, :1]) if self.is_grey else self
+        luma = empty_like(self.pixels, (len(self.pixels), 1, *self.size), "float32")
+        for rows in bands(*self.size):
+            values = one.values(rows)
+            luma[..., rows, :] = values if self.is_grey else luma_of(values)
+        return luma
+
+    def resized(self, size: tuple[int, int]) -> Picture:
+        """The picture in another height and width; bilinear, and smoothed first where it gets smaller."""
+        return self if self.size == size else replace(self, pixels=_resized(self.values(), size), range=(0.0, 1.0))
+
+
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Bands of rows that hold a few million pixels each."""
+    step = max(1, _BAND // width)
+    for start in range(0, height, step):
+        yield slice(start, start + step)
+
+
+def take(source: Source, *, name: str, given: Range | None, max_pixels: int, note: Note) -> Picture:
+    """Takes a picture of any kind.
+
+    Args:
+        source: A path; a Pillow picture; an array ``(H, W)`` or ``(H, W, C)``; a tensor ``(H, W)``, ``(C, H, W)``
+            or ``(B, C, H, W)``. C is 1 or 3, or 2 or 4 with alpha, which is dropped.
+        name: How messages call it, where it is no file.
+        given: The values that mean 0 and 1. Without it: 0 and the type's maximum, or 0 and 1 for floats.
+        max_pixels: Largest file that is read.
+        note: Called with a line about anything that was dropped.
+
+    Raises:
+        UserError: If it is no picture, if floats leave [0, 1] and no range was given, or hold NaN.
+    """
+    if isinstance(source, str | Path):
+        array = read_image(source, max_pixels=max_pixels, note=note)
+        return _checked(_array_pixels(array, str(source), note), given, "array", array.ndim, str(source))
+    if isinstance(source, Image.Image):
+        array = pillow_to_array(source, lambda text: note(f"{name}: {text}"))
+        return _checked(_array_pixels(array, name, note), given, "pillow", array.ndim, name)
+    if isinstance(source, np.ndarray):
+        return _checked(_array_pixels(source, name, note), given, "array", source.ndim, name)
+    if is_tensor(source):
+        return _checked(_tensor_pixels(source, name, note), given, "tensor", source.ndim, name)
+    raise UnusableError(f"{name} is a {type(source).__name__}; give a path, a Pillow picture, an array or a tensor")
+
+
+def give(luma: Pixels, *, like: Picture, colour: Picture | None, dtype: str) -> Result:
+    """Makes the result: luma and the chroma of ``colour`` as a picture of the kind of ``like``.
+
+    Args:
+        luma: ``(B, 1, H, W)`` floats in [0, 1], an array of the kind of ``like``.
+        like: Decides kind, dimensions and, for a tensor, the device.
+        colour: Whose chroma is put back; ``None`` gives a grey picture, of as many channels as ``like`` has.
+        dtype: Of the result; whole numbers run from 0 to the type's maximum, floats from 0 to 1.
+    """
+    pixels = _empty(3 if colour is not None else like.pixels.shape[1], like, dtype)
+    for rows in bands(*like.size):
+        band = luma[..., rows, :]
+        if colour is None:
+            pixels[..., rows, :] = _quantised(band, dtype)
+            continue
+        for channel, values in enumerate(with_luma(alike(colour.values(rows), band), band)):
+            pixels[:, channel : channel + 1, rows, :] = _quantised(values.clip(0, 1), dtype)
+    return _as_kind(pixels, like)
+
+
+def result_dtype(like: Picture, depth: str | None) -> str:
+    """The type of the result: as asked, or that of ``like``; types without an agreed range give a usual one."""
+    if depth is not None:
+        return depth
+    own = dtype_name(like.pixels)
+    if is_float(like.pixels) or own in ("uint8", "uint16"):
+        return own
+    return {1: "uint8", 2: "uint16"}.get(like.pixels.dtype.itemsize, "float32")
+
+
+def _empty(channels: int, like: Picture, dtype: str) -> Pixels:
+    """``(B, C, H, W)`` of that type; the channels of a numpy array lie side by side in memory, as in its files."""
+    batch, (height, width) = len(like.pixels), like.size
+    if like.kind == "tensor":
+        return empty_like(like.pixels, (batch, channels, height, width), dtype)
+    return np.empty((batch, height, width, channels), dtype).transpose(0, 3, 1, 2)
+
+
+def _resized(values: Pixels, size: tuple[int, int]) -> Pixels:
+    """``(B, C, H, W)`` floats in another size; Pillow's bilinear filter and torch's with ``antialias`` are the same."""
+    if is_tensor(values):
+        from torch.nn import functional as F
+
+        smaller = values.shape[-2] > size[0] or values.shape[-1] > size[1]
+        return F.interpolate(values, size, mode="bilinear", antialias=smaller, align_corners=False)
+    resized = np.empty((*values.shape[:2], *size), np.float32)
+    for plane, result in zip(values.reshape(-1, *values.shape[2:]), resized.reshape(-1, *size), strict=True):
+        result[:] = Image.fromarray(plane).resize(size[::-1], Image.Resampling.BILINEAR)
+    return resized
+
+
+def _array_pixels(array: Array, name: str, note: Note) -> Array:
+    """``(H, W)`` or ``(H, W, C)`` as ``(1, C, H, W)``, without copying."""
+    if array.ndim not in (2, 3) or array.dtype.kind not in "buif":
+        raise UnusableError(f"{name} is an array {array.shape} of {array.dtype}; give numbers (H, W) or (H, W, 3)")
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    pixels = array.astype(np.float64) if array.dtype.itemsize > 8 else array
+    channels_first = pixels.transpose(2, 0, 1) if array.ndim == 3 else pixels[None]
+    return _without_alpha(channels_first[None], f"{name} {array.shape}", note)
+
+
+def _tensor_pixels(tensor: Tensor, name: str, note: Note) -> Tensor:
+    """``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)`` as ``(B, C, H, W)``."""
+    if tensor.ndim not in (2, 3, 4) or tensor.is_complex():
+        raise UnusableError(f"{name} is a tensor {tuple(tensor.shape)}; give (H, W), (C, H, W) or (B, C, H, W)")
+    shape = (1,) * (4 - tensor.ndim) + tuple(tensor.shape)
+    return _without_alpha(tensor.detach().reshape(shape), f"{name} {tuple(tensor.shape)}", note)
+
+
+def _without_alpha(pixels: Pixels, name: str, note: Note) -> Pixels:
+    channels = pixels.shape[1]
+    if channels not in (1, 2, 3, 4) or 0 in pixels.shape:
+        raise UnusableError(
+            f"{name}: {channels} channels of {pixels.shape[-1]}x{pixels.shape[-2]}; give 1 or 3, not empty"
+        )
+    if channels in (2, 4):
+        note(f"{name}: alpha dropped")
+    return pixels[:, : channels - 1] if channels in (2, 4) else pixels
+
+
+def _checked(pixels: Pixels, given: Range | None, kind: Kind, ndim: int, name: str) -> Picture:
+    """Settles which values mean 0 and 1, and refuses what does not fit."""
+    if is_float(pixels) and not namespace(pixels).isfinite(pixels).all():
+        raise UnusableError(f"{name} holds NaN or infinite values; replace them (numpy.nan_to_num) first")
+    if given is not None:
+        if not given[0] < given[1]:
+            raise UnusableError(f"{name}: the range {given[0]} to {given[1]} is empty; give the lower value first")
+        return Picture(pixels, (float(given[0]), float(given[1])), kind, ndim, name)
+    if not is_float(pixels):
+        own = dtype_name(pixels)
+        if own not in MAXIMA:
+            raise UnusableError(f"{name} holds {pixels.dtype} values, which have no agreed maximum; give its range")
+        return Picture(pixels, (0.0, float(MAXIMA[own])), kind, ndim, name)
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < -1e-6 or high > 1 + 1e-6:
+        raise UnusableError(
+            f"{name} holds floats from {low:.6g} to {high:.6g}, outside [0, 1]; give its range "
+            "(--ir-range/--vis-range LOW HIGH, ir_range/vis_range in Python)"
+        )
+    return Picture(pixels, (0.0, 1.0), kind, ndim, name)
+
+
+def _quantised(values: Pixels, dtype: str) -> Pixels:
+    return astype(values if "float" in dtype else (values * MAXIMA[dtype]).round(), dtype)
+
+
+def _as_kind(pixels: Pixels, like: Picture) -> Result:
+    """``(B, C, H, W)`` as the kind that ``like`` came as."""
+    if like.kind == "tensor":
+        return pixels.reshape(pixels.shape[-like.ndim :] if _keeps_ndim(pixels, like) else pixels.shape[1:])
+    array = pixels[0].transpose(1, 2, 0)
+    if array.shape[2] == 1 and like.ndim == 2:
+        array = array[..., 0]
+    if like.kind == "array":
+        return array
+    if array.ndim == 3 and array.dtype != np.uint8:
+        raise UnusableError(f"Pillow has no colour pictures of {array.dtype}; ask for depth='uint8' or pass arrays")
+    return Image.fromarray(array.astype(np.float32) if array.dtype.kind == "f" else array)
+
+
+def _keeps_ndim(pixels: Pixels, like: Picture) -> bool:
+    """Whether the result can have as many dimensions as ``like`` came with: colour needs one for the channels."""
+    return like.ndim > 2 or pixels.shape[1] == 1

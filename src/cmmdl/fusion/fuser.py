@@ -1,0 +1,253 @@
+"""One call for the main job: two pictures of any kind in, the fused one of the same kind out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from math import isqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cmmdl.errors import UnusableError, UserError
+from cmmdl.files import pictures
+from cmmdl.files.arrays import Pixels, alike, namespace
+from cmmdl.files.images import MAX_PIXELS, Note
+from cmmdl.files.levels import Range
+from cmmdl.files.levels import stretch as stretched
+from cmmdl.files.pictures import Picture, Result, Source
+from cmmdl.fusion.options import DEFAULTS, FuseOptions
+from cmmdl.fusion.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
+from cmmdl.runtimes.choice import open_backend
+from cmmdl.runtimes.memory import available_bytes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SHARE = 0.8
+"""Part of the free memory that a picture may take before it is tiled."""
+
+OVERLAP = 64
+"""Overlap of tiles in pixels, unless a tile is so small that a quarter of it is less."""
+
+SMALLEST_TILE = 128
+"""Side in pixels below which tiles are not made smaller, however little memory there is."""
+
+
+class Fuser:
+    """Fuses an infrared and a visible picture, or an MRI and a CT, PET or SPECT picture.
+
+    ``Fuser("cmmdl-ivf")("ir.png", "vis.png")`` gives an array. Luma is fused; the chroma of the coloured picture is
+    put back.
+
+    Args:
+        model: A name of :func:`cmmdl.available_models`, a weights file, an exported ``.onnx`` or ``.xml`` file, or a
+            module called ``model(ir, vis)`` on ``(B, 1, H, W)`` floats in [0, 1]. Of a module a copy is taken and put
+            into eval mode.
+        backend: ``"torch"``, ``"onnxruntime"`` or ``"openvino"``; ``"auto"`` chooses among those installed,
+            see :func:`cmmdl.runtimes.choice.choose_backend`. The last two import torch only to export what
+            does not ship as ONNX.
+        device: ``"auto"`` is the first GPU if there is one, else the CPU; or any torch device.
+        precision: ``"float32"``, ``"float64"`` (torch), or ``"bfloat16"`` (torch through autocast, OpenVINO).
+            ``"auto"`` is float32, which spectra need, or what an exported file was quantised to.
+        threads: CPU threads, in torch for the whole process. By default what ``OMP_NUM_THREADS`` says, else all cores.
+        tile: Side of tiles in pixels; pictures that are not larger are fused whole. ``None`` fuses whole as long as
+            the memory allows, and says so if it does not.
+        stretch: Stretch each fused luma to the full range by its own minimum and maximum, as the tables of most
+            papers do.
+        max_pixels: Largest picture file that is read.
+        note: Called with a line about anything worth knowing: dropped alpha, tiling. By default a warning.
+
+    With torch on a CPU with glibc the process keeps freed memory from then on
+    (:func:`cmmdl.models.allocator.reuse_memory`): without that, two thirds of the network's time are page faults.
+
+    Raises:
+        UserError: If the model, backend, device or precision is unknown or not there.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | nn.Module = "cmmdl-ivf",
+        *,
+        backend: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto",
+        device: str | torch.device = "auto",
+        precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto",
+        threads: int | None = None,
+        tile: int | None = None,
+        stretch: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        note: Note = warnings.warn,
+    ) -> None:
+        if tile is not None and tile < 1:
+            raise UserError(f"a tile of {tile} pixels is none; give --tile 512, or leave it out")
+        self.backend = open_backend(model, backend, device=device, precision=precision, threads=threads, note=note)
+        self.tile = tile
+        self.stretch = stretch
+        self.max_pixels = max_pixels
+        self.note = note
+
+    @property
+    def device(self) -> Any:
+        """Where the network runs: a torch device, or ``"cpu"``."""
+        return self.backend.device
+
+    @property
+    def model(self) -> Any:
+        """The torch module that runs, None on the other backends."""
+        return self.backend.model
+
+    def __call__(
+        self,
+        ir: Source | Picture,
+        vis: Source | Picture,
+        *,
+        ir_range: Range | None = None,
+        vis_range: Range | None = None,
+        depth: str | None = None,
+        chroma: Literal["vis", "ir"] = "vis",
+        resize_ir: bool = False,
+    ) -> Result:
+        """Fuses one pair, or a batch of pairs given as tensors.
+
+        Args:
+            ir: Infrared, or MRI: a path, a Pillow picture, an array ``(H, W)`` or ``(H, W, 3)``, or a tensor
+                ``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)``. Whole numbers of any usual type, or floats in [0, 1].
+            vis: Visible, or CT, PET, SPECT; of the same size. The result is of its kind; of paths it is an array.
+            ir_range: The values of ``ir`` that mean black and white, for example ``(0, 4095)``. Others are clipped.
+            vis_range: The same for ``vis``.
+            depth: ``"uint8"``, ``"uint16"`` or ``"float32"``; by default that of ``vis``. Whole numbers of the
+                result always run from 0 to their type's maximum and floats from 0 to 1.
+            chroma: Which one's colour is kept where both have some.
+            resize_ir: Resize ``ir`` to the size of ``vis`` rather than refuse different sizes.
+
+        Returns:
+            The fused picture, exactly as high and wide as ``vis``; of three channels if ``vis`` has three or the
+            colour is that of ``ir``, else of one.
+
+        Raises:
+            UserError: If a picture cannot be read or used; the message names it and says what to do.
+        """
+        return self.fuse(ir, vis, FuseOptions(ir_range, vis_range, depth, chroma, resize_ir))
+
+    def fuse(self, ir: Source | Picture, vis: Source | Picture, options: FuseOptions = DEFAULTS) -> Result:
+        """As a call, with its options as one value.
+
+        Args:
+            ir: As in a call.
+            vis: As in a call.
+            options: What is asked for.
+        """
+        with _memory_errors():
+            one, two = self.take(ir, "infrared", options.ir_range), self.take(vis, "visible", options.vis_range)
+            dtype = pictures.result_dtype(two, options.depth)
+            one = one.resized(two.size) if options.resize_ir else one
+            _check_same_size(one, two)
+            luma = two.luma()
+            fused = self.fuse_luma(alike(one.luma(), luma), luma)
+            fused = stretched(fused) if self.stretch else fused
+            return pictures.give(fused, like=two, colour=_colour_of(one, two, options.chroma), dtype=dtype)
+
+    def fuse_luma(self, ir: Pixels, vis: Pixels) -> Pixels:
+        """Fuses ``(B, 1, H, W)`` floats in [0, 1], in tiles where it was asked or memory is short.
+
+        Returns:
+            The same shape, in [0, 1], float32; a tensor on its device if ``vis`` is one, else a numpy array.
+        """
+        if self.tile is not None:
+            return self._tiled(ir, vis, self.tile)
+        batch, _, height, width = vis.shape
+        fitting = self._pixels_that_fit()
+        if batch > 1 and batch * height * width > fitting:
+            alone = [self.fuse_luma(ir[k : k + 1], vis[k : k + 1]) for k in range(batch)]
+            return namespace(vis).concat(alone, axis=0)
+        side = max(height, width)
+        tile = side if height * width <= fitting else max(SMALLEST_TILE, isqrt(int(fitting)) // 32 * 32)
+        while True:
+            try:
+                return self._tiled(ir, vis, tile)
+            except _OutOfMemoryError:
+                if tile <= SMALLEST_TILE:
+                    raise
+            tile = max(SMALLEST_TILE, min(tile, side) // 2)
+
+    def _tiled(self, ir: Pixels, vis: Pixels, tile: int) -> Pixels:
+        """In tiles, or as a whole if one tile is enough."""
+        height, width = vis.shape[-2:]
+        if max(height, width) <= tile:
+            return self._run(ir, vis)
+        reach, overlap = self.backend.reach, min(OVERLAP, tile // 4)
+        if reach is not None and tile >= exact_tile(reach):
+            count = exact_tile_count(height, width, tile=tile, reach=reach)
+            fuse = partial(fuse_tiled_exactly, reach=reach)
+        else:
+            count = tile_count(height, width, tile=tile, overlap=overlap)
+            fuse = partial(fuse_tiled, overlap=overlap)
+        if self.tile is None:
+            self.note(f"{width}x{height} does not fit into the free memory: fused in {count} tiles of {tile} pixels")
+        return fuse(self._run, ir, vis, tile=tile)
+
+    def _run(self, ir: Pixels, vis: Pixels) -> Pixels:
+        """The model on one batch."""
+        with _memory_errors():
+            fused = alike(self.backend.run(ir, vis), vis)
+        if not namespace(fused).isfinite(fused).all():
+            raise UserError(
+                f"the model gave NaN or infinite values in {self.backend.precision}; try --precision float32"
+            )
+        return fused.clip(0, 1)
+
+    def _pixels_that_fit(self) -> float:
+        """How many pixels can be fused at once in the memory that is free now."""
+        free = available_bytes(self.device)
+        return float("inf") if free is None else SHARE * free / self.backend.bytes_per_pixel
+
+    def take(self, source: Source | Picture, side: str, given: Range | None = None) -> Picture:
+        """Reads and checks one picture ahead of the call, for example in another thread.
+
+        Args:
+            source: As in a call; what was taken before is returned as it is.
+            side: ``"infrared"`` or ``"visible"``, for messages.
+            given: The values that mean black and white.
+
+        Raises:
+            UserError: If it cannot be read or used.
+        """
+        if isinstance(source, Picture):
+            return source
+        name = f"the {side} picture"
+        return pictures.take(source, name=name, given=given, max_pixels=self.max_pixels, note=self.note)
+
+
+class _OutOfMemoryError(UserError):
+    """An allocation failed."""
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Turns a failed allocation into one line; torch raises a plain ``RuntimeError`` for it on a CPU."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        words = ("out of memory", "can't allocate memory", "not enough memory")
+        if isinstance(error, MemoryError) or any(word in str(error) for word in words):
+            remedy = "use (smaller) tiles with --tile, a smaller picture, or close other programs"
+            raise _OutOfMemoryError(f"the memory does not suffice: {remedy}") from error
+        raise
+
+
+def _colour_of(ir: Picture, vis: Picture, chroma: str) -> Picture | None:
+    """Whose chroma the result has: the coloured one's, and of two coloured ones that of ``chroma``."""
+    coloured = [side for side in (vis, ir) if not side.is_grey]
+    return coloured[-1 if chroma == "ir" else 0] if coloured else None
+
+
+def _check_same_size(ir: Picture, vis: Picture) -> None:
+    if len(ir.pixels) != len(vis.pixels):
+        raise UnusableError(
+            f"{ir.name}: a batch of {len(ir.pixels)}, {vis.name}: one of {len(vis.pixels)}; make them equal"
+        )
+    if ir.size != vis.size:
+        sizes = f"{ir.name} is {ir.size[1]}x{ir.size[0]}, {vis.name} is {vis.size[1]}x{vis.size[0]}"
+        raise UnusableError(f"{sizes}: both must show one scene in one size; --resize-ir resizes the infrared one")
