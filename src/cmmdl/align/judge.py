@@ -13,6 +13,13 @@ from cmmdl.align.geometry import Matrix, Size, corner_error, moved
 NEAR = 2.0
 """Distance in pixels of the working grid within which a block's own best place counts as agreeing."""
 
+STRONG = 2.4
+"""Strength at which a transform is as likely right as wrong."""
+APART = 4.0
+"""The same of the distance between halves, in pixels of the grid."""
+ASTRAY = 5.0
+"""The same of the distance after the way back."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -61,9 +68,21 @@ def evidence(surfaces: Surfaces, step: Matrix, size: Size) -> Evidence:
     )
 
 
-def confidence(score: float, seen: Evidence) -> float:
-    """Chance from 0 to 1 that the transform is right."""
-    return float(np.clip(score, 0, 1))
+def strength(seen: Evidence) -> float:
+    """Agreement beyond chance in standard deviations of a share: about 0 to 2 by chance, 3 to 14 where pictures match."""
+    return max(0.0, seen.share) * seen.blocks**0.5
+
+
+def confidence(seen: Evidence, back: float) -> float:
+    """Confidence from 0 to 1 that a transform is right; 0.5 is where the gate closes.
+
+    Args:
+        seen: What the blocks say.
+        back: Distance at the corners between the transform and that found backwards from a disturbed start, in
+            pixels of a picture 512 wide.
+    """
+    terms = (STRONG / max(strength(seen), 1e-3), seen.halves / APART, back / ASTRAY)
+    return float(np.prod([1 / (1 + min(term, 1e3) ** 6) for term in terms]))
 
 
 def own_places(surfaces: Surfaces) -> np.ndarray:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmmdl.align.choose import simplest
-from cmmdl.align.geometry import Matrix, resizing, sane
-from cmmdl.align.judge import confidence, evidence
-from cmmdl.align.level import Rule, refine
+from cmmdl.align.geometry import Matrix, corner_error, middle, resizing, sane, shifting, turning, zoom
+from cmmdl.align.judge import confidence, evidence, strength
+from cmmdl.align.level import Refined, Rule, refine
 from cmmdl.align.maps import Plane, busy, plane
 from cmmdl.align.search import Search, Start, scales
 from cmmdl.align.transform import WARPS, Alignment
@@ -25,6 +25,12 @@ SURE = 0.9
 """Score of a guess that needs no wider search."""
 PLAUSIBLE = 0.4
 """Score of a guess that is worth a closer look."""
+GATE = 0.5
+"""Confidence from which an answer is given as sure."""
+CHANCE = 2.0
+"""Strength under which blocks agree no more than those of unrelated pictures."""
+LEAST_SPREAD = 0.2
+"""Extent of the agreeing blocks, against that of the overlap, under which corners are guesswork."""
 
 
 @dataclass(frozen=True)
@@ -53,30 +59,41 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
     if warp is not None and warp not in WARPS:
         raise ValueError(f"the warp must be one of {', '.join(WARPS)}, not {warp!r}")
     a, b = plane(ir), plane(vis)
-    plain = Alignment(resizing(a.size, b.size), "translation", a.size, b.size, confidence=0.0)
+    plain = Alignment(resizing(a.size, b.size), warp or "translation", a.size, b.size, confidence=0.0)
     if min(*a.size, *b.size) < LEAST_SIDE or not (busy(a) and busy(b)):
         return replace(plain, status="too_little_structure")
-    best = best_guess(a, b)
-    if best.score < PLAUSIBLE:
-        return replace(plain, status="mirrored" if looks_mirrored(a, b, best.score) else "foreign")
-    return settled(a, b, best, warp, plain)
+    near = search_near(a, b)
+    found = settled(a, b, near, warp, plain)
+    if not found.ok and near.score < SURE:
+        found = max(found, settled(a, b, search_wide(a, b), warp, plain), key=lambda one: one.confidence)
+    if not found.ok and looks_mirrored(a, b, near.score):
+        return replace(found, status="mirrored")
+    return found
 
 
-def best_guess(ir: Plane, vis: Plane) -> Guess:
-    """The best start after refinement: near plain resizing first, over all fields of view where that is not sure."""
+def search_near(ir: Plane, vis: Plane) -> Guess:
+    """The best transform near plain resizing."""
     search = Search(ir, vis, 160)
-    best = refined(ir, vis, starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 4))
-    if best.score >= SURE:
-        return best
+    return refined(ir, vis, starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 4))
+
+
+def search_wide(ir: Plane, vis: Plane) -> Guess:
+    """The best transform between pictures of unlike fields of view, either one the wider."""
     search = Search(ir, vis, 112)
-    wide = starts(search, scales(0.35, 0.79, 1.08) + scales(1.26, 2.4, 1.08), (-6, -2, 2, 6), 5)
-    return max(best, refined(ir, vis, wide), key=lambda guess: guess.score)
+    return refined(ir, vis, starts(search, scales(0.35, 0.79, 1.08) + scales(1.26, 2.4, 1.08), (-6, -2, 2, 6), 4))
 
 
 def starts(search: Search, ratios: list[float], angles: tuple[float, ...], count: int) -> list[Start]:
-    """The best of all places over scales and angles."""
+    """The best places over scales and angles, no two of them nearly the same."""
     found = [start for ratio in ratios for start in search.at(ratio, angles)]
-    return sorted(found, key=lambda start: -start.score)[:count]
+    apart = 0.03 * search.vis.size[0]
+    kept: list[Start] = []
+    for start in sorted(found, key=lambda start: -start.score):
+        if all(corner_error(start.matrix, other.matrix, search.ir.size) > apart for other in kept):
+            kept.append(start)
+        if len(kept) == count:
+            break
+    return kept
 
 
 def refined(ir: Plane, vis: Plane, found: list[Start]) -> Guess:
@@ -94,19 +111,48 @@ def looks_mirrored(ir: Plane, vis: Plane, other: float) -> bool:
     flipped = Plane(np.ascontiguousarray(ir.grey[:, ::-1]), np.ascontiguousarray(ir.known[:, ::-1]))
     search = Search(flipped, vis, 144)
     found = refined(flipped, vis, starts(search, scales(0.85, 1.18, 1.08), (-4, 0, 4), 3))
-    return found.score > max(1.5 * other, 0.55)
+    return found.score > max(1.3 * other, 0.55)
 
 
 def settled(ir: Plane, vis: Plane, guess: Guess, warp: str | None, plain: Alignment) -> Alignment:
     """The transform at full resolution, its kind, and how sure it is."""
-    model = "affine" if warp in (None, "elastic") else warp
-    matrix = guess.matrix
+    if guess.score < PLAUSIBLE:
+        return replace(plain, status="foreign")
+    model = "affine" if warp in (None, "elastic") else str(warp)
+    found = None
+    before = matrix = guess.matrix
     for _ in range(2):
-        better = refine(ir, vis, matrix, model, FINE)
-        if better is None or not sane(better.matrix, ir.size):
+        found = refine(ir, vis, matrix, model, FINE)
+        if found is None or not sane(found.matrix, ir.size):
             return replace(plain, status="degenerate", matrix=matrix)
-        before, matrix = matrix, better.matrix
+        before, matrix = matrix, found.matrix
+    assert found is not None
     if warp is None:
-        model, matrix = simplest(better, before, ir.size, vis.size)
-    seen = evidence(better.surfaces, better.step, better.size)
-    return replace(plain, matrix=matrix, warp=model, confidence=confidence(guess.score, seen))
+        model, matrix = simplest(found, before, ir.size, vis.size)
+    return judged(replace(plain, matrix=matrix, warp=warp or model), ir, vis, found)
+
+
+def judged(answer: Alignment, ir: Plane, vis: Plane, found: Refined) -> Alignment:
+    """The answer with its confidence and status."""
+    seen = evidence(found.surfaces, found.step, found.size)
+    sure = confidence(seen, way_back(answer.matrix, ir, vis))
+    per_pixel = zoom(found.grid, found.size)
+    if sure >= GATE:
+        status = "ok" if seen.spread > LEAST_SPREAD else "degenerate"
+    else:
+        status = "foreign" if strength(seen) < CHANCE else "low_confidence"
+    return replace(answer, status=status, confidence=sure, residual_px=min(seen.residual * per_pixel, 999.0))
+
+
+def way_back(matrix: Matrix, ir: Plane, vis: Plane) -> float:
+    """How far the transform from visible to infrared, from a disturbed start, misses the inverse.
+
+    Returns:
+        The distance at the corners, in pixels of a visible picture 512 wide; infinity where it is lost.
+    """
+    unit = vis.size[0] / 512
+    disturbed = shifting(6 * unit, -5 * unit) @ turning(1.5, 1.015, middle(vis.size)) @ matrix
+    back = refine(vis, ir, np.linalg.inv(disturbed), "affine", ROUGH)
+    if back is None or not sane(back.matrix, vis.size):
+        return float("inf")
+    return corner_error(np.linalg.inv(back.matrix), matrix, ir.size) / unit
