@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmmdl.align.choose import simplest
+from cmmdl.align.elastic import field
 from cmmdl.align.geometry import Matrix, corner_error, middle, resizing, sane, shifting, turning, zoom
 from cmmdl.align.judge import confidence, evidence, strength
 from cmmdl.align.level import Refined, Rule, refine
@@ -68,6 +69,8 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
         found = max(found, settled(a, b, search_wide(a, b), warp, plain), key=lambda one: one.confidence)
     if not found.ok and looks_mirrored(a, b, near.score):
         return replace(found, status="mirrored")
+    if found.ok and warp == "elastic":
+        return replace(found, field=field(a, b, found.matrix))
     return found
 
 
