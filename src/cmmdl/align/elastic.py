@@ -77,7 +77,8 @@ def displaced(here: Level, bent: NDArray[np.float64], nodes: Size, vis: Size) ->
     grid = (bent.reshape(nodes[1], nodes[0], 2) / here.matrix[0, 0]).astype(np.float32)
     u, v = u.reshape(height, width).astype(np.float32), v.reshape(height, width).astype(np.float32)
     move = cv2.remap(grid, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return cv2.remap(here.ir, (x + move[..., 0]).astype(np.float32), (y + move[..., 1]).astype(np.float32), cv2.INTER_LINEAR)
+    x, y = (x + move[..., 0]).astype(np.float32), (y + move[..., 1]).astype(np.float32)
+    return cv2.remap(here.ir, x, y, cv2.INTER_LINEAR)
 
 
 def weights(points: NDArray[np.float64], nodes: Size, vis: Size) -> NDArray[np.float64]:

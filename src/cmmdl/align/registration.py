@@ -143,7 +143,7 @@ def judged(answer: Alignment, ir: Plane, vis: Plane, found: Refined) -> Alignmen
     if sure >= GATE:
         status = "ok" if seen.spread > LEAST_SPREAD else "degenerate"
     else:
-        status = "foreign" if strength(seen) < CHANCE else "low_confidence"
+        status = "foreign" if strength(seen.support) < CHANCE else "low_confidence"
     return replace(answer, status=status, confidence=sure, residual_px=min(seen.residual * per_pixel, 999.0))
 
 
