@@ -237,12 +237,11 @@ def test_formats_that_cannot_hold_it(pair: tuple[Path, Path]) -> None:
     ],
 )
 def test_writes_that_fail(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, number: int, words: str) -> None:
-    def fail(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:100])
+    def fail(path: Path, data: bytes) -> None:
+        path.write_bytes(data[:100])
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr("cmmdl.files.atomic._create", fail)
     line = refused(*pair, out=pair[0].with_name("out.png"))
     assert f"out.png: {words}" in line
     assert "choose another" in line
