@@ -82,7 +82,7 @@ def test_weights_with_another_hash_than_their_card_are_refused(monkeypatch: pyte
     assert card is not None
     loading.load_model(resolving.Named(card))
     other = ("0" if card.sha256[0] != "0" else "1") + card.sha256[1:]
-    with pytest.raises(UserError, match=r"cmmdl-rt\.safetensors: does not have the hash of its card"):
+    with pytest.raises(UserError, match=r"cmmdl-rt\.safetensors: does not match the hash on its card"):
         loading.load_model(resolving.Named(replace(card, sha256=other)))
 
 

@@ -79,7 +79,9 @@ def check_suffix(path: Path) -> str:
     """
     suffix = path.suffix.lower()
     if suffix not in WRITABLE:
-        raise UsageError(f"{path}: {suffix or 'a name without suffix'} is no format to write; use .png, .tif or .jpg")
+        raise UsageError(
+            f"{path}: {suffix or 'a name without suffix'} is not a format that can be written; use .png, .tif or .jpg"
+        )
     return suffix
 
 
@@ -99,7 +101,7 @@ def list_images(folder: str | Path, *, strip: str = "") -> dict[str, Path]:
     except NotADirectoryError as error:
         raise UserError(f"{folder} is not a folder; give the folder that holds the pictures") from error
     except OSError as error:
-        raise UserError(f"{folder} cannot be listed ({error.strerror}); check the path and its rights") from error
+        raise UserError(f"{folder} cannot be listed ({error.strerror}); check the path and its permissions") from error
     found: dict[str, Path] = {}
     for path in paths:
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith(".") or path.is_dir():

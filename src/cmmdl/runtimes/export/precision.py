@@ -94,7 +94,9 @@ def calibration_pairs(folders: tuple[Path, Path] | None) -> Iterator[Pair]:
     first, second = list_sources(*folders, "", "")
     stems = sorted(first.keys() & second.keys())
     if not stems:
-        raise UserError(f"no file stem is in both {folders[0]} and {folders[1]}; name the pictures of a pair alike")
+        raise UserError(
+            f"no file stem is in both {folders[0]} and {folders[1]}; give the pictures of a pair the same stem"
+        )
     for stem in stems[:: -(-len(stems) // PAIRS)]:
         ir, vis = (
             take(path, name=str(path), given=None, max_pixels=MAX_PIXELS, note=lambda text: None).luma()
