@@ -25,7 +25,7 @@ CMMDL = [sys.executable, "-c", "from cmmdl.cli import main; main()"]
 @pytest.fixture(autouse=True)
 def keep_the_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command may set its process's allocator; this process is shared with other tests."""
-    monkeypatch.setattr("cmmdl.allocator.reuse_memory", lambda: True)
+    monkeypatch.setattr("cmmdl.models.allocator.reuse_memory", lambda: True)
 
 
 def fuse(*arguments: object) -> Result:
@@ -99,7 +99,7 @@ def test_suffixes_are_stripped(tmp_path: Path) -> None:
 
 def test_one_folder_without_suffixes_is_refused(folders: Path) -> None:
     result = fuse(folders / "ir", folders / "ir", "-o", folders / "out")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "--ir-suffix" in result.stderr
 
 
@@ -111,7 +111,7 @@ def test_bad_and_unpaired_are_named_and_the_rest_is_done(folders: Path) -> None:
     write_image(folders / "ir/lonely.png", ir)
     write_image(folders / "vis/single.png", vis)
     result = fuse(folders / "ir", folders / "vis", "-o", folders / "out")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert names(folders / "out") == ["b.png", "c.png"]
     said = result.stderr
     assert "2 failed:\n  a: " in said
@@ -164,10 +164,10 @@ def test_an_existing_file(folders: Path) -> None:
 def test_inputs_are_never_overwritten(folders: Path) -> None:
     before = (folders / "vis/c.png").read_bytes()
     result = fuse(folders / "ir/c.tif", folders / "vis/c.png", "-o", folders / "vis/c.png", "--overwrite")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "one of the two inputs" in result.stderr
     result = fuse(folders / "ir", folders / "vis", "-o", folders / "vis", "--overwrite")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "folder of inputs" in result.stderr
     assert (folders / "vis/c.png").read_bytes() == before
 
