@@ -109,9 +109,7 @@ def bands(height: int, width: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def take(
-    source: Source, *, name: str, side: Side = "ir", given: Given = None, max_pixels: int = MAX_PIXELS
-) -> Picture:
+def take(source: Source, *, name: str, side: Side = "ir", given: Given = None, max_pixels: int = MAX_PIXELS) -> Picture:
     """Takes a picture of any kind.
 
     Args:
@@ -154,7 +152,7 @@ def _ranged(pixels: Pixels, white: float | None, rule: RangeRule, side: Side, pi
     if is_float(pixels) and not namespace(pixels).isfinite(pixels).all():
         raise UnusableError(f"{name} holds NaN or infinite values; replace them (numpy.nan_to_num) first")
     if pixels.shape[1] in (2, 4):
-        notes["alpha"] = f"{name} {tuple(pixels.shape[-2:])}: alpha dropped"
+        notes["alpha"] = f"{name}: alpha dropped ({pixels.shape[1]} channels)"
         pixels = pixels[:, : pixels.shape[1] - 1]
     picture = replace(picture, pixels=pixels, dtype=dtype)
     if rule.kind == "each" and len(pixels) > 1:

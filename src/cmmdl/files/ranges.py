@@ -100,17 +100,17 @@ def parse_range(given: Given, side: Side) -> RangeRule:
     if isinstance(given, str):
         if given in ("auto", "each", "type"):
             return RangeRule(given)  # type: ignore[arg-type]
-        match = re.fullmatch(r"([^:%]+)(%?):([^:%]+)(%?)", given)
-        numbers, percent = match and (match[1], match[3]), match and match[2]
-        if not match or match[2] != match[4]:
-            raise UsageError(_none_of_these(given, side))
+        match = re.fullmatch(r"([^:%]+)(%?):([^:%]+)\2", given)
+        numbers, percent = (match[1], match[3]) if match else (), match and match[2]
     else:
-        numbers, percent = tuple(given), ""
+        numbers, percent = given, ""
     try:
-        low, high = (float(number) for number in numbers or ())
+        low, high = (float(number) for number in numbers)
     except (TypeError, ValueError):
         raise UsageError(_none_of_these(given, side)) from None
-    if not -np.inf < low < high < np.inf or (percent and not 0 <= low < high <= 100):
+    if not np.isfinite([low, high]).all() or (percent and not 0 <= min(low, high) <= max(low, high) <= 100):
+        raise UsageError(_none_of_these(given, side))
+    if low >= high:
         raise UsageError(f"--{side}-range: the range {low:g} to {high:g} is empty; give the lower value first")
     return RangeRule("percent" if percent else "numbers", low, high)
 
@@ -189,7 +189,8 @@ def found_range(span: Span, rule: RangeRule, side: Side, name: str) -> Range | N
         return low, high
     if not span.leaves and "float" not in span.type[0]:
         return None
-    raise UnusableError(f"{name} has the same value {_text(low)} everywhere, which spans no range; {_remedy(side)}")
+    remedy = f"--{side}-range LOW:HIGH, in Python {side}_range=(LOW, HIGH)"
+    raise UnusableError(f"{name} has the value {_text(low)} everywhere, which spans no range; give one: {remedy}")
 
 
 def span_of(values: Sequence[NDArray[Any]], kind: Type, rule: RangeRule) -> Span:
@@ -260,8 +261,9 @@ def _narrow(span: Span, side: Side, name: str) -> dict[str, str]:
     if span.high - span.low >= white / 8 and not (span.maximum in _SENSOR_MAXIMA and span.maximum < white):
         return {}
     spread = f"{_text(span.minimum)} to {_text(span.maximum)} of 0 to {_text(white)} ({span.type[0]})"
-    remedy = f'{_remedy(side, span.minimum, span.maximum)}, or {side}_range="type" if this is meant'
-    return {"narrow": f"{name} holds {spread} and is taken as that dark; {remedy}"}
+    likely = f"0:{2 ** int(span.maximum).bit_length() - 1}" if side == "vis" and span.minimum >= 0 else "auto"
+    options = f'--{side}-range {likely}, in Python {side}_range="{likely}"'
+    return {"narrow": f"{name} holds {spread}, so it is taken as dark; if it is not: {options}; if it is: type"}
 
 
 def _outside(pixels: Pixels, taken: Range, name: str) -> dict[str, str]:
