@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from cmmdl.allocator import reuse_memory
-from cmmdl.files.images import list_images
+from cmmdl.files.listing import list_images
 from cmmdl.weights.loading import load_model
 
 EXAMPLE = Path(__file__).parents[1] / "examples"
