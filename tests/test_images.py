@@ -248,7 +248,7 @@ def test_listing_goes_by_stem(tmp_path: Path) -> None:
 
 
 def test_stale_temporaries_of_dead_processes_go(tmp_path: Path) -> None:
-    code = "import os\nfrom cmmdl import atomic\nprint(atomic._this_process())"
+    code = "import os\nfrom cmmdl.files import atomic\nprint(atomic._this_process())"
     dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     mine = dead.rpartition("-")[0] + f"-{os.getpid()}"
     for owner in (dead, mine, "elsewhere-1"):

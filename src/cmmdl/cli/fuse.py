@@ -153,8 +153,8 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
         raise UserError(
             f"{out}: {len(there)} of {len(pairs)} results exist; pass --skip-existing to do the rest or --overwrite"
         )
-    kept = {pair.out for pair in there} if options["skip_existing"] else set()
-    todo = [pair for pair in pairs if pair.out not in kept]
+    kept = {pair.stem for pair in there} if options["skip_existing"] else set()
+    todo = [pair for pair in pairs if pair.stem not in kept]
     for folder in {out, *(pair.out.parent for pair in todo)}:
         prepare_folder(folder)
     failed = _fuse_all(todo, out, options) if todo else []

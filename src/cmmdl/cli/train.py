@@ -43,9 +43,9 @@ def command(
       cmmdl train --ir data/ir --vis data/vis --init cmmdl-ivf -o runs/mine --set run.steps=2000
       accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf-stage1.toml
     """  # noqa: D301
-    from cmmdl.allocator import reuse_memory
     from cmmdl.errors import UserError
     from cmmdl.files.images import quiet_decoders
+    from cmmdl.models.allocator import reuse_memory
 
     try:
         from cmmdl.training.configfile import load_config
@@ -78,7 +78,7 @@ def tables(**options: Any) -> dict[str, dict[str, Any]]:
     data = {"sources": [{"ir": options["ir"], "vis": options["vis"], **names}]} if options["ir"] is not None else {}
     if names and not data:
         raise UsageError(
-            "--ir-name, --vis-name and --recursive go with --ir and --vis; in a configuration file write them at each source"
+            "--ir-name, --vis-name and --recursive go with --ir and --vis; a configuration file has them at each source"
         )
     val = {name: options[f"val_{name}"] for name in ("ir", "vis") if options[f"val_{name}"] is not None}
     if val:

@@ -242,6 +242,8 @@ def _own_problems(read: Read) -> Iterator[Finding]:
     if read.unequal:
         text = f"{counted(len(read.unequal), 'pair')} of two sizes; register them first"
         yield Finding("sizes", read.name, text, tuple(read.unequal.values()))
+    if not (read.pairs or read.bad or read.unequal or read.unpaired or read.doubled):
+        yield Finding("empty", read.name, "no picture in either folder; --recursive looks into the folders below")
     if read.doubled:
         yield Finding(
             "doubled", read.name, f"{counted(len(read.doubled), 'stem')} of more than one file", tuple(read.doubled)

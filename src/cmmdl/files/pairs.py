@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -101,10 +101,12 @@ def match_folders(ir: Path, vis: Path, naming: Naming = AS_FOUND, *, note: Note 
     _tell_unclaimed([*first, *second], [*one.values(), *two.values()], note)
     doubled = {**torn, **_doubled(ir, one), **_doubled(vis, two)}
     irs, visibles = ({key: files[key][0].path for key in files if key not in doubled} for files in (one, two))
-    both = _together(irs, visibles, note)
-    paired = {path for pair in both.values() for path in pair}
-    alone = _alone(irs, paired, visibles, readings[1], vis, "vis")
-    return Matched(both, alone + _alone(visibles, paired, irs, readings[0], ir, "ir"), doubled)
+    shots = _shots(irs, visibles, note)
+    both = {key: (irs[key], visibles[key]) for key in irs.keys() & visibles.keys()}
+    both |= {twin: (irs[key], visibles[twin]) for key, twin in shots.items()}
+    alone = _alone(irs, both.keys() | shots.keys(), visibles, readings[1], vis, "vis")
+    alone += _alone(visibles, both.keys(), irs, readings[0], ir, "ir")
+    return Matched(dict(sorted(both.items())), alone, doubled)
 
 
 def pair_folders(
@@ -147,8 +149,9 @@ def existing(pairs: Sequence[Pair]) -> list[Pair]:
     def name(text: str) -> str:
         return composed(text).casefold() if ignores_case else composed(text)
 
-    there = {folder: {name(file) for file in _names_in(folder)} for folder in {pair.out.parent for pair in pairs}}
-    return [pair for pair in pairs if name(pair.out.name) in there[pair.out.parent]]
+    places = [os.path.split(pair.out) for pair in pairs]
+    there = {folder: {name(file) for file in _names_in(folder)} for folder in {folder for folder, _ in places}}
+    return [pair for pair, (folder, file) in zip(pairs, places, strict=True) if name(file) in there[folder]]
 
 
 def nothing_pairs(ir: Path, vis: Path, matched: Matched) -> str:
@@ -178,7 +181,7 @@ def _check_out(ir: Path, vis: Path, out: Path, recursive: bool) -> None:
         raise UserError(f"{out} lies below a folder of inputs, which --recursive reads; give another one with -o")
 
 
-def _names_in(folder: Path) -> list[str]:
+def _names_in(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
     except OSError:
@@ -226,8 +229,8 @@ def _claim(
 
 def _tell_unclaimed(listed: Iterable[Found], claimed: Iterable[list[Found]], note: Note) -> None:
     """A line about pictures that neither side claims."""
-    known = {found.path for files in claimed for found in files}
-    others = [found.path.name for found in dict.fromkeys(listed) if found.path not in known]
+    known = {id(found) for files in claimed for found in files}
+    others = list(dict.fromkeys(found.path.name for found in listed if id(found) not in known))
     if others:
         count = f"{len(others)} other pictures" if len(others) > 1 else "1 other picture"
         note(f"{count}, such as {others[0]}: neither infrared nor visible by name, not counted")
@@ -243,24 +246,22 @@ def _doubled(folder: Path, files: Files) -> dict[str, str]:
     return lines
 
 
-def _together(one: dict[str, Path], two: dict[str, Path], note: Note) -> dict[str, tuple[Path, Path]]:
-    """Pairs equal keys, then those of one shot, under the key of the visible picture."""
-    pairs = {key: (one[key], two[key]) for key in one.keys() & two.keys()}
-    shots = pair_by_clock(one.keys() - pairs.keys(), two.keys() - pairs.keys())
+def _shots(one: dict[str, Path], two: dict[str, Path], note: Note) -> dict[str, str]:
+    """Infrared key -> visible key of one shot, where the keys are not the same."""
+    shots = pair_by_clock(one.keys() - two.keys(), two.keys() - one.keys())
     if shots:
         example = f"{one[min(shots)].name} with {two[shots[min(shots)]].name}"
         note(f"{len(shots)} paired by running number, clocks up to {APART.seconds} s apart, such as {example}")
-    pairs |= {twin: (one[key], two[twin]) for key, twin in shots.items()}
-    return dict(sorted(pairs.items()))
+    return shots
 
 
 def _alone(
-    files: dict[str, Path], paired: set[Path], others: dict[str, Path], reading: Reading, folder: Path, missing: str
+    files: dict[str, Path], paired: Set[str], others: dict[str, Path], reading: Reading, folder: Path, missing: str
 ) -> list[Alone]:
     """The pictures of one side without partner; ``others``, ``reading`` and ``folder`` are the other side's."""
     by_case = {key.casefold(): path.name for key, path in others.items()}
     found = []
-    for key in sorted(key for key, path in files.items() if path not in paired):
+    for key in sorted(files.keys() - paired):
         where, slash, stem = key.rpartition("/")
         reason = f"no picture {where + slash + reading.named(stem)!r} in {folder}"
         if twin := by_case.get(key.casefold()):

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmmdl.errors import UsageError, UserError
+from cmmdl.errors import UnreadableError, UsageError, UserError
 from cmmdl.files.images import Note
 from cmmdl.runtimes import Backend
 from cmmdl.runtimes.device import has_nvidia_driver
@@ -109,6 +109,8 @@ def exported_file(model: Model, backend: str, note: Note) -> Path:
     if isinstance(model, ExportedFile):
         if model.openvino and backend != "openvino":
             raise UserError(f"{model.path}: a file of OpenVINO; use --backend openvino, or export with --format onnx")
+        if not model.path.is_file():
+            raise UnreadableError(f"{model.path}: there is no such file; check the path")
         return model.path
     if isinstance(model, Named) and model.exported:
         return model.exported
