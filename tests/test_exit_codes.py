@@ -22,7 +22,7 @@ from conftest import ROOT
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Pairs a and b; beside them a damaged pair, one picture without a partner, and folders with nothing sound."""
-    monkeypatch.setattr("cmmdl.allocator.reuse_memory", lambda: True)
+    monkeypatch.setattr("cmmdl.models.allocator.reuse_memory", lambda: True)
     monkeypatch.chdir(tmp_path)
     for set_name, stems in (("good", "ab"), ("some", "abx"), ("lonely", "ab"), ("bad", "x")):
         for side in ("ir", "vis"):

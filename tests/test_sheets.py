@@ -123,7 +123,7 @@ def test_a_bad_pair_is_named_and_the_others_are_shown(sheet: Callable[..., Resul
         (["--stems", "z"], "there is no pair 'z' in all folders; there are a, b, c"),
         (["--crop", "1,2,3"], "give four numbers"),
         (["--inset", "0,0,0,5"], "is an empty part"),
-        (["--crop", "0,0,200,200"], "does not lie in 81x60"),
+        (["--crop", "0,0,200,200"], "does not fit into 81x60"),
         (["--width", "20000"], "take fewer pairs (--count) or smaller pictures (--width)"),
     ],
 )

@@ -44,12 +44,20 @@ PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--tile", type=click.IntRange(1), metavar="N", help="Fuse in tiles of N pixels.")
 @click.option(
-    "--seconds", type=click.FloatRange(0, min_open=True), default=60, show_default=True, help="For all rows, about."
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=60,
+    show_default=True,
+    help="Approximate time for all rows together.",
 )
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Fresh processes of each row.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Fresh processes for each row.")
 @click.option("--repeats", type=click.IntRange(1), help="Timed calls in each process, instead of --seconds.")
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), default=600, show_default=True, help="Seconds a process."
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=600,
+    show_default=True,
+    help="Seconds that each process may take.",
 )
 @click.option("--baseline", metavar="ROW", help="Show how many times as fast rows are as this one, e.g. torch.")
 @click.option("--json", "json_file", type=PATH, help="Write everything that was measured.")
