@@ -27,6 +27,8 @@ MARGIN = 0.75
 """Pixels of the thumbnails by which a shift must exceed the tolerance: what a look at this size can be off by."""
 UNLIKE = 0.8
 """Height of the mirrored peak against the straight one from which the pair may be of two scenes."""
+BACKGROUND = 0.3
+"""Share of empty background in both pictures from which nothing is said: slices of a head, alike in all orders."""
 FLIPPED = 1.3
 """The same from which it is likely mirrored."""
 
@@ -68,6 +70,8 @@ def look(ir: NDArray[Any], vis: NDArray[Any]) -> Look:
     a, b = thumbnail(ir), thumbnail(vis)
     if min(*a.size, *b.size) < 24 or not (a.grey.std() > 0.02 and b.grey.std() > 0.02):
         return Look("unsure")
+    if min(empty(a), empty(b)) > BACKGROUND:
+        return Look("unsure")
     if a.size != b.size:
         a = Plane(cv2.resize(a.grey, b.size), cv2.resize(a.known, b.size))
     one, two = structure(a.grey, a.known), structure(b.grey, b.known)
@@ -81,6 +85,11 @@ def look(ir: NDArray[Any], vis: NDArray[Any]) -> Look:
     if strong < 1.3:
         return Look("foreign")
     return told(step, shift, b.size, size) if strong >= SURE else Look("unsure")
+
+
+def empty(thumb: Plane) -> float:
+    """Share of the picture that is as dark as its darkest pixel."""
+    return float((thumb.grey < 0.01).mean())
 
 
 def told(step: Matrix, shift: tuple[int, int], thumb: Size, size: Size) -> Look:
