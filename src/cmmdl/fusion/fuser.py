@@ -144,8 +144,8 @@ class Fuser:
             grid: Whose pixels the result has: ``"vis"`` (default), ``"overlap"`` or ``"ir"``.
 
         Returns:
-            The fused picture, exactly as high and wide as ``vis`` unless ``grid`` says otherwise; of three channels if ``vis`` has three or the
-            colour is that of ``ir``, else of one.
+            The fused picture, exactly as high and wide as ``vis`` unless ``grid`` says otherwise; of three channels
+            if ``vis`` has three or the colour is that of ``ir``, else of one.
 
         Raises:
             UserError: If a picture cannot be read or used; the message names it and says what to do.
