@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from cmmdl.align.check import Look, look
 from cmmdl.datasets.catalogue import DataSet
-from cmmdl.datasets.fingerprint import BITS, Fingerprint, distances, fingerprint
+from cmmdl.datasets.fingerprint import BITS, Fingerprint, distances, fingerprint_of
+from cmmdl.datasets.placement import placement
 from cmmdl.datasets.report import Finding, Report, SetSummary, counted
 from cmmdl.errors import UsageError, UserError
-from cmmdl.files.images import Note
+from cmmdl.files.images import Note, read_image
 from cmmdl.files.naming import AS_FOUND, Naming
 from cmmdl.files.pairs import Alone, match_folders, quiet
 
@@ -61,6 +63,7 @@ class Read:
     name: str
     sides: tuple[str, str]
     pairs: dict[str, tuple[Fingerprint, Fingerprint]] = field(default_factory=dict)
+    looks: dict[str, Look] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
     unequal: dict[str, str] = field(default_factory=dict)
     unpaired: list[str] = field(default_factory=list)
@@ -190,27 +193,30 @@ def _below(one: PairSet, alone: Alone) -> str:
     return alone.path.relative_to(folder.parent).as_posix()
 
 
-def _read_pair(first: Path, second: Path) -> tuple[Fingerprint, Fingerprint] | str:
-    """Both fingerprints, or what is wrong."""
+def _read_pair(first: Path, second: Path) -> tuple[Fingerprint, Fingerprint, Look] | str:
+    """Both fingerprints and how they lie on each other, or what is wrong."""
     try:
-        return fingerprint(first), fingerprint(second)
+        one, two = (read_image(path, note=quiet) for path in (first, second))
+        return fingerprint_of(one), fingerprint_of(two), look(one, two)
     except UserError as error:
         return str(error)
 
 
-def _take(read: Read, stem: str, outcome: tuple[Fingerprint, Fingerprint] | str) -> None:
+def _take(read: Read, stem: str, outcome: tuple[Fingerprint, Fingerprint, Look] | str) -> None:
     if isinstance(outcome, str):
         read.bad[stem] = outcome
     elif outcome[0].size != outcome[1].size:
-        sizes = [f"{side} {one.size[0]}x{one.size[1]}" for side, one in zip(read.sides, outcome, strict=True)]
+        sizes = [f"{side} {one.size[0]}x{one.size[1]}" for side, one in zip(read.sides, outcome[:2], strict=True)]
         read.unequal[stem] = f"{stem}: {', '.join(sizes)}"
     else:
-        read.pairs[stem] = outcome
+        read.pairs[stem] = outcome[:2]
+        read.looks[stem] = outcome[2]
 
 
 def report_on(sets: Sequence[Read], against: Sequence[Read] = (), data: DataSet | None = None) -> Report:
     """All findings on sets that were read."""
     report = Report(sets=[_summary(one) for one in sets])
+    report.alignment = [placement(one.name, one.looks) for one in sets if one.looks]
     for one in sets:
         report.problems += _own_problems(one)
         report.notes += _own_notes(one, data)

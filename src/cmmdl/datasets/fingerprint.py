@@ -42,7 +42,11 @@ def fingerprint(path: Path) -> Fingerprint:
     Raises:
         UserError: If it cannot be read.
     """
-    array = read_image(path, note=lambda _: None)
+    return fingerprint_of(read_image(path, note=lambda _: None))
+
+
+def fingerprint_of(array: NDArray[Any]) -> Fingerprint:
+    """What is kept of a picture ``(H, W)`` or ``(H, W, 3)``."""
     if array.ndim == 3 and (array == array[..., :1]).all():
         array = array[..., 0]
     digest = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
