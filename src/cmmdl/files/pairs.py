@@ -176,9 +176,9 @@ def _check_out(ir: Path, vis: Path, out: Path, recursive: bool) -> None:
     """Refuses results that the next run would take for inputs."""
     place, inputs = out.resolve(), (ir.resolve(), vis.resolve())
     if place in inputs:
-        raise UserError(f"{out} is a folder of inputs, results would mix with them; give another folder with -o")
+        raise UsageError(f"{out} is a folder of inputs, results would mix with them; give another folder with -o")
     if recursive and any(place.is_relative_to(folder) for folder in inputs):
-        raise UserError(f"{out} lies below a folder of inputs, which --recursive reads; give another one with -o")
+        raise UsageError(f"{out} lies below a folder of inputs, which --recursive reads; give another one with -o")
 
 
 def _names_in(folder: str) -> list[str]:
@@ -201,7 +201,7 @@ def _readings(
     if marks:
         note(f"names read as {marks[0]} for infrared and {marks[1]} for visible; change it with --ir-name, --vis-name")
     elif one_folder:
-        raise UserError(
+        raise UsageError(
             f"{ir} is both folders; tell the pictures apart with --ir-name 'IR_*' --vis-name 'RGB_*', or with "
             "--ir-suffix _ir --vis-suffix _vis"
         )
