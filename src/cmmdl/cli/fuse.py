@@ -26,7 +26,9 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
 @click.command("fuse")
 @click.argument("ir", type=PATH)
 @click.argument("vis", type=PATH)
-@click.option("-o", "--output", "out", type=PATH, required=True, help="File, or folder for two folders.")
+@click.option(
+    "-o", "--output", "out", type=PATH, required=True, help="File to write, or folder if the inputs are folders."
+)
 @click.option("--model", default="cmmdl-ivf", show_default=True, metavar="NAME_OR_PATH", help="See `cmmdl models`.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option("--skip-existing", is_flag=True, help="Keep results that exist and do the rest.")
@@ -35,7 +37,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     "suffix",
     default="png",
     show_default=True,
-    help="Of results in a folder.",
+    help="File format of the results in a folder.",
     type=click.Choice(["png", "tif", "tiff", "jpg", "jpeg", "bmp", "webp"], case_sensitive=False),
 )
 @naming_options
@@ -51,12 +53,12 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     "--precision",
     default="auto",
     show_default=True,
-    help="auto is float32, or that of an exported file.",
+    help="auto means float32, or an exported file's own.",
     type=click.Choice(["auto", "float32", "bfloat16", "float64"]),
 )
 @click.option("--threads", type=click.IntRange(1), help="CPU threads  [default: OMP_NUM_THREADS, else all cores]")
 @click.option("--tile", type=click.IntRange(1), metavar="N", help="Fuse larger pictures in tiles of N pixels.")
-@click.option("--stretch", is_flag=True, help="Stretch each result to the full range, as papers' tables do.")
+@click.option("--stretch", is_flag=True, help="Stretch each result to the full range, as the tables in papers do.")
 @click.option("--depth", type=click.Choice(["uint8", "uint16", "float32"]), help="[default: the visible picture's]")
 @click.option(
     "--chroma",
@@ -66,8 +68,8 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     help="Whose colour is kept where both have some.",
 )
 @click.option("--ir-range", type=float, nargs=2, metavar="LOW HIGH", help="Infrared values that mean black and white.")
-@click.option("--vis-range", type=float, nargs=2, metavar="LOW HIGH", help="The same of the visible picture.")
-@click.option("--resize-ir", is_flag=True, help="Resize infrared pictures of another size.")
+@click.option("--vis-range", type=float, nargs=2, metavar="LOW HIGH", help="The same for the visible picture.")
+@click.option("--resize-ir", is_flag=True, help="Resize infrared pictures that differ in size.")
 @click.option(
     "--max-pixels",
     type=click.IntRange(1),
@@ -92,12 +94,14 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
       cmmdl fuse ir.tif vis.tif -o fused.tif --tile 512 --max-pixels 400000000
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
-        raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
+        raise UsageError("--overwrite and --skip-existing cannot be combined; give one of them")
     options["naming"] = take_naming(options)
+    if options["depth"]:
+        _check_depth(out, options["depth"], options["suffix"])
     try:
         sys.exit(_run(ir, vis, out, options))
     except OSError as error:
-        raise UserError(f"{error.filename or out}: {error.strerror}; check the path and its rights") from error
+        raise UserError(f"{error.filename or out}: {error.strerror}; check the path and its permissions") from error
 
 
 def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
@@ -107,8 +111,15 @@ def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
             raise UserError(f"{path}: there is no such file or folder; check the path")
     if ir.is_dir() != vis.is_dir():
         folder, file = (ir, vis) if ir.is_dir() else (vis, ir)
-        raise UserError(f"{folder} is a folder and {file} a file; give two files or two folders")
+        raise UsageError(f"{folder} is a folder and {file} a file; give two files or two folders")
     return (_fuse_folders if ir.is_dir() else _fuse_files)(ir, vis, out, options)
+
+
+def _check_depth(out: Path, depth: str, suffix: str) -> None:
+    """Refuses at once a depth that the results' format cannot hold; a name without a suffix is that of a folder."""
+    from cmmdl.files.images import check_depth
+
+    check_depth(out if out.suffix else out / f"NAME.{suffix}", depth)
 
 
 def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
@@ -116,9 +127,9 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     from cmmdl.files.images import check_suffix
 
     if out.is_dir():
-        raise UserError(f"{out} is a folder; two files need a file name, such as -o {out / 'fused.png'}")
+        raise UsageError(f"{out} is a folder; two files need a file name, such as -o {out / 'fused.png'}")
     if out.resolve() in (ir.resolve(), vis.resolve()):
-        raise UserError(f"{out} is one of the two inputs; give another name with -o")
+        raise UsageError(f"{out} is one of the two inputs; give another name with -o")
     check_suffix(out)
     if out.exists() and options["skip_existing"]:
         _say(options, f"{out} exists, skipped")
