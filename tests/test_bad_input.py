@@ -173,9 +173,10 @@ def test_nan_in_a_float_tiff(pair: tuple[Path, Path]) -> None:
 def test_floats_without_range(pair: tuple[Path, Path]) -> None:
     path = pair[0].with_name("celsius.tif")
     write_image(path, np.full((20, 30), 21.5, np.float32))
-    line = refused(path, pair[1], out=path.with_name("out.png"))
-    assert f"{path} holds floats from 21.5 to 21.5" in line
-    assert "--ir-range" in line
+    out = path.with_name("out.png")
+    assert f"{path} has the value 21.5 everywhere, which spans no range" in refused(path, pair[1], out=out)
+    line = refused(pair[0], path, out=out)
+    assert f"{path} holds floats from 21.5 to 21.5, outside [0, 1]; give its range: --vis-range" in line
 
 
 def test_sizes_that_differ(pair: tuple[Path, Path]) -> None:

@@ -176,7 +176,7 @@ def test_options_reach_the_fuser(folders: Path) -> None:
     ir = np.linspace(20, 40, 24 * 32, dtype=np.float32).reshape(24, 32)
     write_image(folders / "celsius.tif", ir)
     out = folders / "f.tif"
-    arguments = ["--ir-range", 20, 40, "--depth", "uint16", "--stretch", "--tile", 16, "--threads", 1]
+    arguments = ["--ir-range", "20:40", "--depth", "uint16", "--stretch", "--tile", 16, "--threads", 1]
     result = fuse(folders / "celsius.tif", folders / "vis/c.png", "-o", out, *arguments)
     assert result.exit_code == 0, result.output
     expected = Fuser("mean", stretch=True)(ir, read_image(folders / "vis/c.png"), ir_range=(20, 40), depth="uint16")

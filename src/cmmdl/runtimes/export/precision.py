@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmmdl.errors import UserError
-from cmmdl.files.images import MAX_PIXELS
 from cmmdl.files.pairs import match_folders, nothing_pairs
 from cmmdl.files.pictures import take
+from cmmdl.files.ranges import RangeRule, Side, settled
 from cmmdl.runtimes.export.agreement import scenes
 from cmmdl.runtimes.export.onnx import import_exporter
 
@@ -95,10 +95,12 @@ def calibration_pairs(folders: tuple[Path, Path] | None) -> Iterator[Pair]:
     if not matched.both:
         raise UserError(nothing_pairs(*folders, matched))
     files = list(matched.both.values())
+    rules: dict[Side, RangeRule] = {"ir": settled("auto", [ir for ir, _ in files], "ir")[0]}
+    rules["vis"] = RangeRule("default")
     for pair in files[:: -(-len(files) // PAIRS)]:
         ir, vis = (
-            take(path, name=str(path), given=None, max_pixels=MAX_PIXELS, note=lambda text: None).luma()
-            for path in pair
+            take(path, name=str(path), side=side, given=rules[side]).luma()
+            for side, path in zip(rules, pair, strict=True)
         )
         if ir.shape == vis.shape:
             yield ir, vis
