@@ -97,9 +97,13 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
         raise UsageError("--overwrite and --skip-existing cannot be combined; give one of them")
+    options["naming"] = take_naming(options)
     if options["depth"]:
         _check_depth(out, options["depth"], options["suffix"])
+<<<<<<< HEAD
+=======
     options["naming"] = take_naming(options)
+>>>>>>> main
     try:
         sys.exit(_run(ir, vis, out, options))
     except OSError as error:

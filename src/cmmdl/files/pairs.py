@@ -91,7 +91,8 @@ def match_folders(ir: Path, vis: Path, naming: Naming = AS_FOUND, *, note: Note 
         The pairs, possibly none, and what was left out.
 
     Raises:
-        UserError: If a folder cannot be listed, or is both sides and nothing tells its pictures apart.
+        UserError: If a folder cannot be listed.
+        UsageError: If a folder is both sides and nothing tells its pictures apart.
     """
     one_folder = ir.resolve() == vis.resolve()
     first = list_pictures(ir, recursive=naming.recursive)
@@ -162,7 +163,7 @@ def nothing_pairs(ir: Path, vis: Path, matched: Matched) -> str:
     for folder, side in ((ir, "ir"), (vis, "vis")):
         if examples[side] is None:
             return (
-                f"{folder} holds no png, jpg, bmp, tif or webp picture of the {side} side; give the folder that does, "
+                f"{folder} holds no picture of the {side} side; give the folder that does, "
                 "look into the folders below with --recursive, or say how names begin with --ir-name 'IR_*'"
             )
     one, two = (example for example in examples.values() if example)
