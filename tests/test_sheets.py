@@ -13,7 +13,7 @@ from cmmdl import Fuser
 from cmmdl.cli import main
 from cmmdl.errors import UserError
 from cmmdl.evaluate.scenes import Scene
-from cmmdl.evaluate.sheets import GAP, MARK, Box, Row, Style, cell, choose, lay_out, shown
+from cmmdl.evaluate.sheets import GAP, MARK, Box, SheetRow, Style, cell, choose, lay_out, shown
 from cmmdl.files.images import read_image, write_image
 from cmmdl.scenes import synthetic_pair
 
@@ -202,7 +202,7 @@ def test_pairs_are_spread_over_all() -> None:
 def test_long_names_are_cut_in_the_middle() -> None:
     image = cell(np.zeros((20, 100, 3), np.uint8), Style(None))
     name = "a_very_long_name_of_a_picture_that_never_ends_0001"
-    drawn = lay_out([Row(name, (image, image))], ["infrared" * 20, "visible"], "title " * 99)
+    drawn = lay_out([SheetRow(name, (image, image))], ["infrared" * 20, "visible"], "title " * 99)
     assert drawn.shape[1] < 350
 
 
