@@ -6,11 +6,12 @@ import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmmdl.cli.exit_codes import INCOMPLETE
+from cmmdl.cli.naming import naming_options, say_note, take_naming
 from cmmdl.errors import UserError
 
 if TYPE_CHECKING:
@@ -121,32 +122,43 @@ def prepare_command(
 @click.argument("folder", type=PATH)
 @click.option("--against", type=PATH, multiple=True, help="Folder that must share no picture with it; repeatable.")
 @click.option("--as", "name", help="Compare with what is published of this data set  [default: as it was prepared].")
+@naming_options
 @WORKERS
 @JSON
 @click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
 def check_command(
-    folder: Path, against: tuple[Path, ...], name: str | None, workers: int | None, as_json: bool, quiet: bool
+    folder: Path,
+    against: tuple[Path, ...],
+    name: str | None,
+    workers: int | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Check a folder of pairs: damaged, unpaired, of two sizes, and duplicates between train and test.
 
-    FOLDER holds ir and vis (or mri and ct, pet or spect), or folders that do. Every picture is read. Problems make
-    the exit status 3; notes, such as near duplicates, do not.
+    FOLDER holds ir and vis (or mri and ct, pet or spect), or folders that do, or pictures of both sides whose names
+    tell them apart. Every picture is read. Problems make the exit status 3; notes, such as near duplicates, do not.
 
     \b
     Examples:
       cmmdl data check data/msrs
       cmmdl data check data/train --against data/test
       cmmdl data check data/msrs --as msrs --json
+      cmmdl data check flights --ir-name '*_T' --vis-name '*_V' --recursive
     """  # noqa: D301
     from cmmdl.datasets import check_sets, find_sets
     from cmmdl.files.images import quiet_decoders
+    from cmmdl.files.pairs import quiet as no_note
 
     quiet_decoders()
-    sets = find_sets(folder)
-    others = [replace(one, name=str(one.first.parent)) for other in against for one in find_sets(other)]
+    naming = take_naming(options)
+    sets = find_sets(folder, naming)
+    others = [replace(one, name=str(one.first.parent)) for other in against for one in find_sets(other, naming)]
     data = _published(folder, name)
     show = not (quiet or as_json)
-    report = check_sets(sets, against=others, data=data, workers=workers, progress=show)
+    note = say_note if show else no_note
+    report = check_sets(sets, against=others, data=data, naming=naming, workers=workers, progress=show, note=note)
     if as_json:
         click.echo(json.dumps({"folder": str(folder), **report.to_dict()}, indent=2))
     _finish(report, quiet, as_json)

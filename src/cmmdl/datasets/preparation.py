@@ -21,6 +21,7 @@ from cmmdl.datasets.layout import Split, find_splits
 from cmmdl.datasets.report import Finding, Report, counted
 from cmmdl.errors import UsageError, UserError
 from cmmdl.files.atomic import write_bytes
+from cmmdl.files.listing import composed
 
 CARD = "data.json"
 """File in a prepared folder that says what it was made of."""
@@ -212,7 +213,7 @@ def _remove_bad(folder: Path, read: list[Read]) -> None:
     for one in read:
         for side in one.sides:
             for path in list((folder / one.name / side).iterdir()):
-                if path.stem in one.bad or path.stem in one.unequal:
+                if composed(path.stem) in {*one.bad, *one.unequal}:
                     path.unlink()
 
 
