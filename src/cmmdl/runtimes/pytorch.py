@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -37,7 +39,7 @@ class TorchBackend:
         threads: int | None = None,
     ) -> None:
         self.device = find_device(device)
-        self.precision = precision
+        self.precision, self.threads = precision, threads
         if threads is not None:
             torch.set_num_threads(threads)
         if self.device.type == "cpu":
@@ -47,6 +49,14 @@ class TorchBackend:
         self.model = model.to(self.device, self.dtype).eval()
         self.reach: int | None = getattr(model, "reach", None)
         self.bytes_per_pixel = bytes_per_pixel(model, self.device) * self.dtype.itemsize / 4
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In another process: what belongs to a process is set there too."""
+        self.__dict__.update(state)
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        if self.device.type == "cpu":
+            reuse_memory()
 
     def run(self, ir: Pixels, vis: Pixels) -> Pixels:
         """Fuses ``(B, 1, H, W)`` float32; a tensor of that shape on the backend's device comes back."""
