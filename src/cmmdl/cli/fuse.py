@@ -100,10 +100,6 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
     options["naming"] = take_naming(options)
     if options["depth"]:
         _check_depth(out, options["depth"], options["suffix"])
-<<<<<<< HEAD
-=======
-    options["naming"] = take_naming(options)
->>>>>>> main
     try:
         sys.exit(_run(ir, vis, out, options))
     except OSError as error:

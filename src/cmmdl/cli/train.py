@@ -25,11 +25,7 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option("--vis-name", default="", metavar="'RGB_*'", help="Names of visible files.")
 @click.option("--recursive", is_flag=True, help="Pair the folders below too, each with that of the same name.")
-<<<<<<< HEAD
 @click.option("--init", metavar="NAME_OR_PATH", help="Weights to start from: a name from `cmmdl models` or a file.")
-=======
-@click.option("--init", metavar="NAME_OR_PATH", help="Weights to start from: a name of `cmmdl models` or a file.")
->>>>>>> main
 @click.option("-o", "--folder", type=FOLDER, help="Run folder [default: runs/NAME_OF_CONFIG].")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. optim.lr=3e-4.")
 @click.option("--accept-changes", is_flag=True, help="Continue a run although its settings have changed.")

@@ -82,11 +82,7 @@ def find_sets(folder: Path, naming: Naming = AS_FOUND) -> list[PairSet]:
         UserError: If there is none.
     """
     if not folder.is_dir():
-<<<<<<< HEAD
         raise UserError(f"{folder} is not a folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
-=======
-        raise UserError(f"{folder} is no folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
->>>>>>> main
     sets = [
         PairSet(place.resolve().name, inside[first], inside[second])
         for place, inside in _places(folder, naming.recursive)
