@@ -16,7 +16,7 @@ from cmmdl.errors import UserError
 
 if TYPE_CHECKING:
     from cmmdl.datasets import DataSet, Report
-    from cmmdl.datasets.preparation import Plan
+    from cmmdl.datasets.preparation import Preparation
 
 PATH = click.Path(path_type=Path, readable=False)
 WORKERS = click.option(
@@ -220,7 +220,7 @@ def _size(data: DataSet) -> str:
     return f"{data.size[0]}x{data.size[1]}" if data.size else "differs"
 
 
-def _say_plan(plan: Plan, out: Path) -> None:
+def _say_plan(plan: Preparation, out: Path) -> None:
     from cmmdl.datasets.report import counted
 
     click.echo(f"{plan.source}: {plan.data.title}")
@@ -231,7 +231,7 @@ def _say_plan(plan: Plan, out: Path) -> None:
         click.echo(f"{out / split.name}: {counted(len(split.pairs), 'pair')}{alone}")
 
 
-def _plan_as_data(plan: Plan, out: Path) -> dict[str, object]:
+def _plan_as_data(plan: Preparation, out: Path) -> dict[str, object]:
     return {
         "name": plan.data.name,
         "from": str(plan.source),

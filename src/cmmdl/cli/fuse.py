@@ -118,10 +118,10 @@ def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
 
 
 def _check_depth(out: Path, depth: str, suffix: str) -> None:
-    """Refuses at once a depth that the results' format cannot hold; a name without a suffix is that of a folder."""
-    from cmmdl.files.images import check_depth
+    """Refuses at once a depth that the results' format cannot hold; a name without a picture's suffix is a folder's."""
+    from cmmdl.files.images import IMAGE_SUFFIXES, check_depth
 
-    check_depth(out if out.suffix else out / f"NAME.{suffix}", depth)
+    check_depth(out if out.suffix.lower() in IMAGE_SUFFIXES else out / f"NAME.{suffix}", depth)
 
 
 def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
