@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from cmmdl.errors import UnreadableError, UnusableError, UserError
+from cmmdl.errors import TooLargeError, UnreadableError, UnusableError, UserError
 from cmmdl.files.atomic import write_bytes
 from cmmdl.files.deep import TIFF, read_deep, tiff_header
 
@@ -91,7 +91,7 @@ def write_image(path: str | Path, array: Array) -> None:
         UserError: If the format cannot hold the array, or the file cannot be written.
     """
     path = Path(path)
-    write_bytes(path, _encode(path, array))
+    write_bytes(path, encode(path, array))
 
 
 def check_suffix(path: Path) -> str:
@@ -231,7 +231,7 @@ def _deeper_than_pillow(path: Path, image: Image.Image) -> bool:
 
 def _check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise UnreadableError(
+        raise TooLargeError(
             f"{path}: {width}x{height} is {width * height / 1e6:.1f} megapixels, above the limit of "
             f"{max_pixels / 1e6:.1f}; if it is meant to be that large, pass --max-pixels {width * height}"
         )
@@ -248,7 +248,7 @@ def _no_pillow_limit() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = kept
 
 
-def _encode(path: Path, array: Array) -> bytes:
+def encode(path: Path, array: Array) -> bytes:
     """The bytes of the file, made in memory."""
     suffix = check_suffix(path)
     if array.dtype.kind == "f":
