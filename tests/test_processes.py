@@ -15,14 +15,15 @@ from cmmdl.models import allocator
 FORKED = """
 import multiprocessing, sys
 import torch
-from cmmdl.models.allocator import reuse_memory
+from cmmdl.models import allocator
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 
 torch.set_num_threads(2)
-reuse_memory()
+allocator.reuse_memory()
+allocator._SMALLEST = 2**16  # so that the maps of small pictures lie in kept places
 torch.manual_seed(0)
-model = CMMDL(CMMDLConfig(width=16, blocks=1, heads=2)).eval()
-pairs = torch.rand(4, 2, 1, 1, 360, 440)  # maps of 10 MB: above what the C library keeps for itself
+model = CMMDL(CMMDLConfig(width=8, blocks=1, heads=2)).eval()
+pairs = torch.rand(4, 2, 1, 1, 100, 130)
 
 
 def fuse(pair):
@@ -32,11 +33,12 @@ def fuse(pair):
 
 def child(number, ready, queue):
     ready.wait()  # all compute at the same time
-    results = [fuse(pairs[number]) for _ in range(2)]
+    results = [fuse(pairs[number]) for _ in range(3)]
     queue.put((number, all(torch.equal(result, expected[number]) for result in results), torch.get_num_threads()))
 
 
 expected = [fuse(pair) for pair in pairs]
+assert allocator._kept
 context = multiprocessing.get_context("fork")
 queue, ready = context.SimpleQueue(), context.Barrier(4)
 children = [context.Process(target=child, args=(number, ready, queue)) for number in range(4)]
@@ -96,4 +98,4 @@ def test_threads_never_share_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
-    assert 1 <= len(allocator._kept) <= 6
+    assert 1 <= len(allocator._kept) <= 12  # each thread holds its last place while it takes the next

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from cmmdl.errors import TooLargeError, UnreadableError, UnusableError, UserError
+from cmmdl.errors import TooLargeError, UnreadableError, UnusableError, UsageError, UserError
 from cmmdl.files.atomic import write_bytes
 from cmmdl.files.deep import TIFF, read_deep, tiff_header
 
@@ -102,7 +102,7 @@ def check_suffix(path: Path) -> str:
     """
     suffix = path.suffix.lower()
     if suffix not in IMAGE_SUFFIXES:
-        raise UserError(f"{path}: {suffix or 'a name without suffix'} is no format to write; use .png, .tif or .jpg")
+        raise UsageError(f"{path}: {suffix or 'a name without suffix'} is no format to write; use .png, .tif or .jpg")
     return suffix
 
 
@@ -253,7 +253,7 @@ def encode(path: Path, array: Array) -> bytes:
     suffix = check_suffix(path)
     if array.dtype.kind == "f":
         array = array.astype(np.float32)
-    _check_depth(path, suffix, array.dtype)
+    check_depth(path, array.dtype)
     pixels = np.ascontiguousarray(array[..., ::-1]) if array.ndim == 3 else array
     options = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], ".webp": [cv2.IMWRITE_WEBP_QUALITY, 101]}
     try:
@@ -265,12 +265,17 @@ def encode(path: Path, array: Array) -> bytes:
     return data.tobytes()
 
 
-def _check_depth(path: Path, suffix: str, dtype: np.dtype[Any]) -> None:
-    """Refuses a depth that the format cannot hold, rather than cutting it down in silence."""
+def check_depth(path: Path, dtype: np.dtype[Any] | type[np.generic] | str) -> None:
+    """Refuses a depth that the format cannot hold, rather than cutting it down in silence.
+
+    Raises:
+        UserError: Naming the formats that can.
+    """
+    dtype, suffix = np.dtype(dtype), check_suffix(path)
     tiff = suffix in (".tif", ".tiff")
     if dtype == np.uint8 or (dtype == np.uint16 and (tiff or suffix == ".png")) or (dtype == np.float32 and tiff):
         return
     if dtype in (np.uint16, np.float32):
         fits = "PNG or TIFF" if dtype == np.uint16 else "TIFF"
-        raise UserError(f"{path}: {suffix} cannot hold {dtype}; write {fits}, or ask for --depth uint8")
+        raise UsageError(f"{path}: {suffix} cannot hold {dtype}; write {fits}, or ask for --depth uint8")
     raise UserError(f"{path}: {dtype} cannot be written; convert it to uint8, uint16 or float32")

@@ -34,7 +34,7 @@ from cmmdl.models.layers import (
 )
 
 if TYPE_CHECKING:
-    from cmmdl.models.cmmdl import CMMDL, FDLB, HDFFB, Decoder, Encoder, RestormerBlock
+    from cmmdl.models.cmmdl import CMMDL, FDLB, HDFFB, SFCA, Decoder, Encoder, RestormerBlock
 
 BAND_PIXELS = 16 * 640
 """Pixels in one band, halo not counted: 2.5 MiB of 64 float32 channels."""
@@ -56,7 +56,7 @@ the first half goes into the next, and one more for the second half of the last.
 
 def worthwhile(picture: Tensor) -> bool:
     """Whether `fuse` is for pictures ``(B, 1, H, W)``: on a CPU, of more than a band, without gradients or tracing."""
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
     if traced or torch.is_grad_enabled() or picture.device.type != "cpu":
         return False
     return picture.shape[-2] * picture.shape[-1] > BAND_PIXELS
@@ -119,7 +119,7 @@ def attend(block: RestormerBlock, x: Tensor) -> None:
     Of the input's projections two maps are kept: the value ``v``, and ``u``. What the second stage projects from the
     mixed channels of ``v`` it projects from ``v`` itself, by the product of both matrices.
     """
-    sfca, width = block.sfca, block.sfca.width
+    sfca = block.sfca
     v = empty(x, dtype=lowered(x[:, :0]).dtype)
     u = planar(x) if sfca.frequency else None
 
@@ -137,10 +137,7 @@ def attend(block: RestormerBlock, x: Tensor) -> None:
         return
     to_key, to_value = (part @ matrix for part in sfca.kv.weight.flatten(1).chunk(2))
     key_kernel, value_kernel = sfca.kv_conv.weight.chunk(2)
-    key = planar(x)
-
-    def project_key(band: Band) -> None:
-        band.put(key, depthwise(mix_channels(band.of(v, 1), to_key), key_kernel), 1)
+    convolve(sfca, u, v, to_key, key_kernel)
 
     def join(band: Band) -> None:
         value = band.cut(depthwise(mix_channels(band.of(v, 1), to_value), value_kernel), 1)
@@ -148,10 +145,14 @@ def attend(block: RestormerBlock, x: Tensor) -> None:
         both = mix_channels(band.of(v), matrix) + sfca.project_frequency(lowered(r) * value)
         band.of(x).add_(both)
 
-    share(project_key, bands(x, halo=1))
-    over_channels(sfca.fourier.convolve, u, key, into=u)
-    del key
     share(join, bands(x, halo=1))
+
+
+def convolve(sfca: SFCA, u: Tensor, v: Tensor, to_key: Tensor, kernel: Tensor) -> None:
+    """The circular convolution of ``u`` with the key that is made of ``v``, in the place of ``u``."""
+    key = planar(u)
+    share(lambda band: band.put(key, depthwise(mix_channels(band.of(v, 1), to_key), kernel), 1), bands(u, halo=1))
+    over_channels(sfca.fourier.convolve, u, key, into=u)
 
 
 def depthwise(x: Tensor, kernel: Tensor) -> Tensor:
@@ -287,7 +288,7 @@ class Band:
 
 
 def bands(x: Tensor, halo: int = 0) -> list[Band]:
-    """The bands of a map; the higher the halo, the higher they are."""
+    """The bands of a map; the higher the halo, the higher they are at least."""
     height, width = x.shape[-2:]
     rows = max(BAND_PIXELS // width, LEAST_ROWS * max(halo, 1))
     return [Band(top, min(top + rows, height), height) for top in range(0, height, rows)]
@@ -315,7 +316,7 @@ def empty(x: Tensor, channels: int | None = None, dtype: torch.dtype | None = No
 
 
 def planar(x: Tensor) -> Tensor:
-    """A map of the shape of another that lies channel by channel, at least in float32, as Fourier transforms want it."""
+    """A map like another that lies channel by channel, at least in float32, as Fourier transforms want it."""
     _, channels, height, width = x.shape
     flat = room((1, channels, 1, height * width + SPACING), at_least_float32(x[:0]).dtype, torch.contiguous_format)
     return flat[..., : height * width].view(x.shape)

@@ -56,6 +56,7 @@ def hired(threads: int) -> ThreadPoolExecutor:
     ready = threading.Barrier(threads + 1)
 
     def start() -> None:
+        torch.get_num_threads()  # at the first use in a thread torch takes the last number set anywhere
         torch.set_num_threads(1)
         ready.wait()
 

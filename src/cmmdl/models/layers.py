@@ -165,15 +165,16 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
     """Switches autocast off for inference, where it is on; training keeps it."""
-    device = x.device.type
-    if torch.is_grad_enabled() or not torch.is_autocast_enabled(device):
-        return nullcontext()
-    return torch.autocast(device, enabled=False)
+    return torch.autocast(x.device.type, enabled=False) if infers_with_autocast(x) else nullcontext()
 
 
 def lowered(x: Tensor) -> Tensor:
     """``x`` in the type of autocast's convolutions where autocast is on for inference: once, not in each of them."""
+    return x.to(torch.get_autocast_dtype(x.device.type)) if infers_with_autocast(x) else x
+
+
+def infers_with_autocast(x: Tensor) -> bool:
+    """Whether autocast is on for the device of ``x`` and no gradient is recorded."""
     device = x.device.type
-    if torch.is_grad_enabled() or not torch.is_autocast_enabled(device):
-        return x
-    return x.to(torch.get_autocast_dtype(device))
+    available = torch.amp.is_autocast_available(device)
+    return available and not torch.is_grad_enabled() and torch.is_autocast_enabled(device)

@@ -1,1 +1,1 @@
-"""Fusing over HTTP, and a page for the browser. Needs ``pip install "cmmdl[serve]"``; nothing here imports it by itself."""
+"""Fusing over HTTP, with a page for the browser; needs ``pip install "cmmdl[serve]"``."""

@@ -35,7 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The server as an ASGI application.
 
     Args:
-        settings: Models and limits. The first model is opened at once, so that a mistake shows before the first request.
+        settings: Models and limits. The first model is opened at once, so that a mistake shows early.
 
     Raises:
         UserError: If the first model cannot be opened.

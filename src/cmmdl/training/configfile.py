@@ -9,9 +9,11 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError, UserError
 from cmmdl.models.networks import NETWORKS
 from cmmdl.training.config import TrainConfig, did_you_mean
+
+OPTION = "--set"
 
 
 def load_config(file: Path | None = None, overrides: Sequence[str] = (), **tables: Any) -> TrainConfig:
@@ -40,7 +42,7 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = (), **table
     complete = {**config.model_dump(), "model": config.model.model_dump(exclude_unset=True)}  # fields differ by kind
     for override in overrides:
         assign(complete, override)
-    return validate(complete, "--set")
+    return validate(complete, OPTION)
 
 
 def validate(table: dict[str, Any], origin: str) -> TrainConfig:
@@ -48,7 +50,8 @@ def validate(table: dict[str, Any], origin: str) -> TrainConfig:
     try:
         return TrainConfig.model_validate(table)
     except ValidationError as error:
-        raise UserError(f"{origin}: {explain(error)}") from None
+        kind = UsageError if origin == OPTION else UserError
+        raise kind(f"{origin}: {explain(error)}") from None
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def assign(table: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     *path, last = (part.strip() for part in key.split("."))
     if not equals or not last or not all(path):
-        raise UserError(f"--set {override}: write section.key=value, for example optim.lr=3e-4")
+        raise UsageError(f"--set {override}: write section.key=value, for example optim.lr=3e-4")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -74,7 +77,7 @@ def assign(table: dict[str, Any], override: str) -> None:
     for part in path:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise UserError(f"--set {override}: {part!r} is not a table")
+            raise UsageError(f"--set {override}: {part!r} is not a table")
     table[last] = value
 
 

@@ -44,7 +44,7 @@ def with_matrices(model: nn.Module) -> nn.Module:
     model = copy.deepcopy(model)
     for module in model.modules():
         if isinstance(getattr(module, "fourier", None), Fourier):
-            module.fourier = MatrixFourier()
+            setattr(module, "fourier", MatrixFourier())  # noqa: B010
     return model
 
 
