@@ -17,12 +17,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.requests import ClientDisconnect
 
 from cmmdl.errors import TooLargeError, UnreadableError, UserError
 from cmmdl.serve.counts import Counts
 from cmmdl.serve.form import FuseForm, read_fields
 from cmmdl.serve.fusing import Fusers, fuse_uploads
-from cmmdl.serve.guards import BodyGuard, HostGuard
+from cmmdl.serve.guards import BodyGuard, HostGuard, TooLargeBodyError
 from cmmdl.serve.jobs import BusyError, Jobs, OutOfTimeError
 from cmmdl.serve.settings import Settings
 from cmmdl.serve.uploads import FormError, read_form
@@ -81,6 +82,10 @@ async def _answer(request: Request, settings: Settings, fusers: Fusers, jobs: Jo
         answer = await jobs.run(job)
     except FormError as error:
         return problem(error.status, str(error))
+    except TooLargeBodyError as error:
+        return problem(413, str(error))
+    except ClientDisconnect:
+        return problem(400, "the request broke off")
     except BusyError as error:
         return problem(503, str(error), retry_after=error.retry_after)
     except OutOfTimeError:

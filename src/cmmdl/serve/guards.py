@@ -86,7 +86,7 @@ class BodyGuard:
             message = await receive()
             read += len(message.get("body", b""))
             if read > self.limit:
-                raise TooLargeBodyError
+                raise TooLargeBodyError(self.words)
             return message
 
         async def watched(message: MutableMapping[str, Any]) -> None:
