@@ -41,7 +41,7 @@ def command(models: tuple[str, ...], max_file: int, **given: object) -> None:
         from cmmdl.serve.app import create_app
     except ImportError as error:
         raise UserError('the server is not installed: pip install "cmmdl[serve]"') from error
-    from cmmdl.files.images import quiet_decoders
+    from cmmdl.files.reading import quiet_decoders
     from cmmdl.serve.settings import Settings
 
     quiet_decoders()
