@@ -64,6 +64,14 @@ def test_formats(client: TestClient, kind: str, media: str) -> None:
     assert Image.open(io.BytesIO(response.content)).size == (51, 37)
 
 
+def test_every_request_is_told_the_range_that_was_taken(client: TestClient) -> None:
+    counts = (7000 + 5 * IR.astype(np.uint16)).astype(np.uint16)
+    answers = [client.post("/fuse", files=files(ir=encoded(counts))) for _ in range(2)]
+    assert all("--ir-range" in answer.headers["x-cmmdl-notes"] for answer in answers)
+    by_hand = client.post("/fuse", files=files(ir=encoded(counts)), data={"ir_range": "0:65535"})
+    assert by_hand.content != answers[0].content == answers[1].content
+
+
 def test_depth_and_colour(client: TestClient) -> None:
     response = client.post("/fuse", files=files(), data={"depth": "uint16", "format": "png"})
     deep = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_UNCHANGED)

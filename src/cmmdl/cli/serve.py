@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from cmmdl.errors import UserError
@@ -26,7 +28,7 @@ from cmmdl.errors import UserError
 )
 @click.option("--threads", type=click.IntRange(1), help="CPU threads  [default: all cores]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
-def command(models: tuple[str, ...], max_file: int, **given: object) -> None:
+def command(models: tuple[str, ...], max_file: int, **given: Any) -> None:
     """Serve fusion over HTTP, with a page for the browser. Stop it with Ctrl-C.
 
     \b
@@ -47,7 +49,7 @@ def command(models: tuple[str, ...], max_file: int, **given: object) -> None:
     quiet_decoders()
     settings = Settings(
         models=models or ("cmmdl-rt", "cmmdl-ivf", "cmmdl-mif"), max_file_bytes=max_file * 2**20, **given
-    )  # type: ignore[arg-type]
+    )
     app = create_app(settings)
     if settings.host not in ("127.0.0.1", "localhost", "::1"):
         click.echo(f"note: reachable from every computer that reaches {settings.host}; there is no login", err=True)

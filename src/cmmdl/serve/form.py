@@ -20,7 +20,7 @@ class FuseForm(BaseModel):
     stretch: bool = Field(False, description="Stretch the result to the full range.")
     depth: Literal["", "uint8", "uint16", "float32"] = Field("", description="Empty is that of the visible picture.")
     chroma: Literal["vis", "ir"] = Field("vis", description="Whose colour is kept where both have some.")
-    ir_range: str = Field("auto", description="Infrared values that mean black and white, such as 7000:8500, or auto.")
+    ir_range: str = Field("auto", description="Infrared black and white: auto, type, 7000:8500, 1%:99%.")
     vis_range: str = Field("type", description="The same of the visible picture.")
     resize_ir: bool = Field(False, description="Resize the infrared picture to the visible one's size.")
 
@@ -30,8 +30,13 @@ class FuseForm(BaseModel):
         Raises:
             UserError: If a range makes no sense.
         """
-        given: dict[str, Any] = {"depth": self.depth or None, "chroma": self.chroma, "resize_ir": self.resize_ir}
-        return FuseOptions(**given)
+        return FuseOptions(
+            ir_range=self.ir_range,
+            vis_range=self.vis_range,
+            depth=self.depth or None,
+            chroma=self.chroma,
+            resize_ir=self.resize_ir,
+        )
 
 
 def read_fields(fields: dict[str, Any]) -> FuseForm:

@@ -53,7 +53,12 @@ class Answer:
 
 
 class TimedFuser(Fuser):
-    """A fuser that looks at the clock before each tile."""
+    """A fuser that looks at the clock before each tile, and says to every request what it has to say."""
+
+    def listen(self, notes: list[str]) -> None:
+        """Collects from now on, as if nothing had been said before."""
+        self._said.clear()
+        self.note = _collect(notes)
 
     def _run(self, ir: Pixels, vis: Pixels) -> Pixels:
         check_time()
@@ -102,7 +107,8 @@ def fuse_uploads(
         UserError: If a picture cannot be read or used.
     """
     start, notes = time.perf_counter(), list[str]()
-    fuser.note, fuser.stretch = _collect(notes), stretch
+    fuser.stretch = stretch
+    fuser.listen(notes)
     try:
         with ExitStack() as stack:
             one, two = (
