@@ -15,6 +15,7 @@ from cmmdl.errors import UsageError
 from cmmdl.files.arrays import Pixels, is_float
 from cmmdl.files.images import encode
 from cmmdl.files.inmemory import as_file
+from cmmdl.files.ranges import settled
 from cmmdl.fusion.fuser import Fuser
 from cmmdl.fusion.options import FuseOptions
 from cmmdl.serve.jobs import check_time
@@ -111,9 +112,11 @@ def fuse_uploads(
     fuser.listen(notes)
     try:
         with ExitStack() as stack:
+            paths = [stack.enter_context(as_file(upload.data, upload.name)) for upload in (ir, vis)]
+            options = _with_ranges(options, paths, fuser)
             one, two = (
-                fuser.take(stack.enter_context(as_file(upload.data, upload.name)), side, given)
-                for upload, side, given in ((ir, "infrared", options.ir_range), (vis, "visible", options.vis_range))
+                fuser.take(paths[0], "infrared", options.ir_range),
+                fuser.take(paths[1], "visible", options.vis_range),
             )
             if kind != "tiff" and is_float(two.pixels) and options.depth is None:
                 options = replace(options, depth="uint16")
@@ -123,9 +126,20 @@ def fuse_uploads(
     finally:
         fuser.note = _nobody
     assert isinstance(fused, np.ndarray)
+    for upload, path in zip((ir, vis), paths, strict=True):
+        notes = [text.replace(str(path), upload.name) for text in notes]
     data = encode(Path(f"fused{SUFFIXES[kind]}"), fused)
     size = (fused.shape[1], fused.shape[0])
     return Answer(data, f"image/{kind}", tuple(dict.fromkeys(notes)), time.perf_counter() - start, size)
+
+
+def _with_ranges(options: FuseOptions, paths: list[Path], fuser: TimedFuser) -> FuseOptions:
+    """The options with ranges taken from the pictures where that was asked, which is noted."""
+    ir_range, notes = settled(options.ir_range, paths[:1], "ir", max_pixels=fuser.max_pixels)
+    vis_range, more = settled(options.vis_range, paths[1:], "vis", max_pixels=fuser.max_pixels)
+    for text in [*notes, *more]:
+        fuser.note(text)
+    return replace(options, ir_range=ir_range, vis_range=vis_range)
 
 
 def _collect(notes: list[str]) -> Callable[..., None]:
