@@ -122,7 +122,7 @@ def test_a_bad_pair_is_named_and_the_others_are_shown(sheet: Callable[..., Resul
         (["--fused", "x=none"], "there is no such file or folder"),
         (["--stems", "z"], "there is no pair 'z' in all folders; there are a, b, c"),
         (["--crop", "1,2,3"], "give four numbers"),
-        (["--inset", "0,0,0,5"], "is empty or starts outside"),
+        (["--inset", "0,0,0,5"], "is empty or starts outside the picture"),
         (["--crop", "0,0,200,200"], "does not fit into 81x60"),
         (["--width", "20000"], "take fewer pairs (--count) or smaller pictures (--width)"),
     ],

@@ -17,7 +17,20 @@ import cmmdl
 from cmmdl.cli.exit_codes import INTERRUPTED, NOTHING_DONE, SUMMARY, TABLE, TERMINATED, WRONG_USAGE
 from cmmdl.errors import UsageError, UserError
 
-COMMANDS = ["fuse", "evaluate", "sheet", "data", "train", "average", "models", "convert", "export", "bench", "doctor"]
+COMMANDS = [
+    "fuse",
+    "evaluate",
+    "sheet",
+    "data",
+    "serve",
+    "train",
+    "average",
+    "models",
+    "convert",
+    "export",
+    "bench",
+    "doctor",
+]
 
 
 class _Commands(click.Group):

@@ -97,9 +97,9 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
         raise UsageError("--overwrite and --skip-existing cannot be combined; give one of them")
+    options["naming"] = take_naming(options)
     if options["depth"]:
         _check_depth(out, options["depth"], options["suffix"])
-    options["naming"] = take_naming(options)
     try:
         sys.exit(_run(ir, vis, out, options))
     except OSError as error:
@@ -161,8 +161,7 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     from cmmdl.files.pairs import existing, pair_folders
     from cmmdl.fusion.folder import prepare_folder
 
-    suffix = f".{options['suffix'].lower()}"
-    notes = Notes(options["quiet"], options["strict"])
+    suffix, notes = f".{options['suffix'].lower()}", Notes(options["quiet"], options["strict"])
     pairs, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
     there = existing(pairs)
     if there and not (options["overwrite"] or options["skip_existing"]):
