@@ -148,7 +148,7 @@ def test_existing_results(folders: Path) -> None:
     assert fuse(*arguments, "--skip-existing").exit_code == 0  # nothing left to do
     assert fuse(*arguments, "--overwrite").exit_code == 0
     assert read_image(folders / "out/b.png").shape == (24, 32, 3)
-    assert "exclude each other" in fuse(*arguments, "--overwrite", "--skip-existing").stderr
+    assert "cannot be combined" in fuse(*arguments, "--overwrite", "--skip-existing").stderr
 
 
 def test_an_existing_file(folders: Path) -> None:

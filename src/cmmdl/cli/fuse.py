@@ -28,7 +28,9 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
 @click.command("fuse")
 @click.argument("ir", type=PATH)
 @click.argument("vis", type=PATH)
-@click.option("-o", "--output", "out", type=PATH, required=True, help="File, or folder for two folders.")
+@click.option(
+    "-o", "--output", "out", type=PATH, required=True, help="File to write, or folder if the inputs are folders."
+)
 @click.option("--model", default="cmmdl-ivf", show_default=True, metavar="NAME_OR_PATH", help="See `cmmdl models`.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @click.option("--skip-existing", is_flag=True, help="Keep results that exist and do the rest.")
@@ -37,7 +39,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     "suffix",
     default="png",
     show_default=True,
-    help="Of results in a folder.",
+    help="File format of the results in a folder.",
     type=click.Choice(["png", "tif", "tiff", "jpg", "jpeg", "bmp", "webp"], case_sensitive=False),
 )
 @naming_options
@@ -53,12 +55,12 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     "--precision",
     default="auto",
     show_default=True,
-    help="auto is float32, or that of an exported file.",
+    help="auto means float32, or an exported file's own.",
     type=click.Choice(["auto", "float32", "bfloat16", "float64"]),
 )
 @click.option("--threads", type=click.IntRange(1), help="CPU threads  [default: OMP_NUM_THREADS, else all cores]")
 @click.option("--tile", type=click.IntRange(1), metavar="N", help="Fuse larger pictures in tiles of N pixels.")
-@click.option("--stretch", is_flag=True, help="Stretch each result to the full range, as papers' tables do.")
+@click.option("--stretch", is_flag=True, help="Stretch each result to the full range, as the tables in papers do.")
 @click.option("--depth", type=click.Choice(["uint8", "uint16", "float32"]), help="[default: the visible picture's]")
 @click.option(
     "--chroma",
@@ -94,14 +96,14 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
       cmmdl fuse ir.tif vis.tif -o fused.tif --tile 512 --max-pixels 400000000
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
-        raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
+        raise UsageError("--overwrite and --skip-existing cannot be combined; give one of them")
+    options["naming"] = take_naming(options)
     if options["depth"]:
         _check_depth(out, options["depth"], options["suffix"])
-    options["naming"] = take_naming(options)
     try:
         sys.exit(_run(ir, vis, out, options))
     except OSError as error:
-        raise UserError(f"{error.filename or out}: {error.strerror}; check the path and its rights") from error
+        raise UserError(f"{error.filename or out}: {error.strerror}; check the path and its permissions") from error
 
 
 def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
@@ -116,10 +118,10 @@ def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
 
 
 def _check_depth(out: Path, depth: str, suffix: str) -> None:
-    """Refuses at once a depth that the results' format cannot hold; a name without a suffix is that of a folder."""
-    from cmmdl.files.images import check_depth
+    """Refuses at once a depth that the results' format cannot hold; a name without a picture's suffix is a folder's."""
+    from cmmdl.files.images import IMAGE_SUFFIXES, check_depth
 
-    check_depth(out if out.suffix else out / f"NAME.{suffix}", depth)
+    check_depth(out if out.suffix.lower() in IMAGE_SUFFIXES else out / f"NAME.{suffix}", depth)
 
 
 def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
@@ -159,7 +161,8 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     from cmmdl.files.pairs import existing, pair_folders
     from cmmdl.fusion.folder import prepare_folder
 
-    suffix, notes = f".{options['suffix'].lower()}", Notes(options["quiet"], options["strict"])
+    suffix = f".{options['suffix'].lower()}"
+    notes = Notes(options["quiet"], options["strict"])
     pairs, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
     there = existing(pairs)
     if there and not (options["overwrite"] or options["skip_existing"]):

@@ -17,7 +17,7 @@ FOLDER = click.Path(path_type=Path)
 @click.command("train")
 @click.argument("config", required=False, type=FOLDER)
 @click.option("--ir", type=FOLDER, help="Infrared pictures to train on.")
-@click.option("--vis", type=FOLDER, help="Visible pictures of the same file stems.")
+@click.option("--vis", type=FOLDER, help="Visible pictures with the same file stems.")
 @click.option("--val-ir", type=FOLDER, help="Infrared pictures to score while training.")
 @click.option("--val-vis", type=FOLDER, help="Visible pictures to score while training.")
 @click.option(
@@ -25,7 +25,7 @@ FOLDER = click.Path(path_type=Path)
 )
 @click.option("--vis-name", default="", metavar="'RGB_*'", help="Names of visible files.")
 @click.option("--recursive", is_flag=True, help="Pair the folders below too, each with that of the same name.")
-@click.option("--init", metavar="NAME_OR_PATH", help="Weights to start from: a name of `cmmdl models` or a file.")
+@click.option("--init", metavar="NAME_OR_PATH", help="Weights to start from: a name from `cmmdl models` or a file.")
 @click.option("-o", "--folder", type=FOLDER, help="Run folder [default: runs/NAME_OF_CONFIG].")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. optim.lr=3e-4.")
 @click.option("--accept-changes", is_flag=True, help="Continue a run although its settings have changed.")
@@ -65,7 +65,7 @@ def command(
     if outcome.main and outcome.finished:
         click.echo(f"{outcome.weights}: {outcome.step} steps")
     elif outcome.main:
-        click.echo(f"stopped after step {outcome.step}; the same command continues", err=True)
+        click.echo(f"stopped after step {outcome.step}; run the same command to continue", err=True)
     if not outcome.finished:
         sys.exit(TERMINATED if outcome.signal == signal.SIGTERM else INTERRUPTED)
 

@@ -84,7 +84,7 @@ def find_sets(folder: Path, naming: Naming = AS_FOUND) -> list[PairSet]:
         UserError: If there is none.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
+        raise UserError(f"{folder} is not a folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
     sets = [
         PairSet(place.resolve().name, inside[first], inside[second])
         for place, inside in _places(folder, naming.recursive)
@@ -118,8 +118,8 @@ def _tells_sides_apart(folder: Path, naming: Naming) -> bool:
     try:
         return bool(match_folders(folder, folder, naming).both)
     except UsageError:
-        raise
-    except UserError:
+        if naming.given:
+            raise
         return False
 
 
@@ -128,7 +128,7 @@ def _folders_in(place: Path) -> dict[str, Path]:
     try:
         found = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     except OSError as error:
-        raise UserError(f"{place}: cannot be listed ({error.strerror}); check its rights") from error
+        raise UserError(f"{place}: cannot be listed ({error.strerror}); check its permissions") from error
     return {path.name.lower(): path for path in found}
 
 

@@ -142,7 +142,7 @@ def _protocol(
     _check_single(columns, "metric")
     for name in baselines:
         if name not in BASELINES:
-            raise UsageError(f"no baseline {name!r}; there are {', '.join(BASELINES)}")
+            raise UsageError(f"unknown baseline {name!r}; choose from {', '.join(BASELINES)}")
     names = [*methods, *baselines]
     if not names:
         raise UserError("there is nothing to evaluate; give a folder of fused pictures or a baseline")

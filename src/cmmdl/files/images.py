@@ -78,7 +78,9 @@ def check_suffix(path: Path) -> str:
     """
     suffix = path.suffix.lower()
     if suffix not in WRITABLE:
-        raise UsageError(f"{path}: {suffix or 'a name without suffix'} is no format to write; use .png, .tif or .jpg")
+        raise UsageError(
+            f"{path}: {suffix or 'a name without suffix'} is not a format that can be written; use .png, .tif or .jpg"
+        )
     return suffix
 
 

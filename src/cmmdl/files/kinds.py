@@ -70,7 +70,7 @@ def refusal(path: Path, kind: str) -> UnreadableError:
     if kind in _OTHERS:
         return UnreadableError(f"{path} {_OTHERS[kind].format(name=path.name)}")
     return UnreadableError(
-        f"{path} is no PNG, JPEG, TIFF, BMP, WebP, PGM, PPM, JPEG 2000, AVIF or HEIC picture, "
+        f"{path} is not a PNG, JPEG, TIFF, BMP, WebP, PGM, PPM, JPEG 2000, AVIF or HEIC picture, "
         "whatever its name says; convert it first"
     )
 

@@ -91,7 +91,8 @@ def match_folders(ir: Path, vis: Path, naming: Naming = AS_FOUND, *, note: Note 
         The pairs, possibly none, and what was left out.
 
     Raises:
-        UserError: If a folder cannot be listed, or is both sides and nothing tells its pictures apart.
+        UserError: If a folder cannot be listed.
+        UsageError: If a folder is both sides and nothing tells its pictures apart.
     """
     one_folder = ir.resolve() == vis.resolve()
     first = list_pictures(ir, recursive=naming.recursive)
@@ -162,7 +163,7 @@ def nothing_pairs(ir: Path, vis: Path, matched: Matched) -> str:
     for folder, side in ((ir, "ir"), (vis, "vis")):
         if examples[side] is None:
             return (
-                f"{folder} holds no png, jpg, bmp, tif or webp picture of the {side} side; give the folder that does, "
+                f"{folder} holds no picture of the {side} side; give the folder that does, "
                 "look into the folders below with --recursive, or say how names begin with --ir-name 'IR_*'"
             )
     one, two = (example for example in examples.values() if example)
@@ -178,7 +179,7 @@ def _check_out(ir: Path, vis: Path, out: Path, recursive: bool) -> None:
     if place in inputs:
         raise UsageError(f"{out} is a folder of inputs, results would mix with them; give another folder with -o")
     if recursive and any(place.is_relative_to(folder) for folder in inputs):
-        raise UserError(f"{out} lies below a folder of inputs, which --recursive reads; give another one with -o")
+        raise UsageError(f"{out} lies below a folder of inputs, which --recursive reads; give another one with -o")
 
 
 def _names_in(folder: str) -> list[str]:
@@ -201,7 +202,7 @@ def _readings(
     if marks:
         note(f"names read as {marks[0]} for infrared and {marks[1]} for visible; change it with --ir-name, --vis-name")
     elif one_folder:
-        raise UserError(
+        raise UsageError(
             f"{ir} is both folders; tell the pictures apart with --ir-name 'IR_*' --vis-name 'RGB_*', or with "
             "--ir-suffix _ir --vis-suffix _vis"
         )

@@ -84,7 +84,7 @@ class Fuser:
         note: Note = warnings.warn,
     ) -> None:
         if tile is not None and tile < 1:
-            raise UserError(f"a tile of {tile} pixels is none; give --tile 512, or leave it out")
+            raise UserError(f"the tile must be at least 1 pixel, not {tile}; give --tile 512, or leave it out")
         self.backend = open_backend(model, backend, device=device, precision=precision, threads=threads, note=note)
         self.tile = tile
         self.stretch = stretch
@@ -252,7 +252,7 @@ def _memory_errors() -> Iterator[None]:
         words = ("out of memory", "can't allocate memory", "not enough memory")
         if isinstance(error, MemoryError) or any(word in str(error) for word in words):
             remedy = "use (smaller) tiles with --tile, a smaller picture, or close other programs"
-            raise _OutOfMemoryError(f"the memory does not suffice: {remedy}") from error
+            raise _OutOfMemoryError(f"not enough memory: {remedy}") from error
         raise
 
 
