@@ -161,7 +161,8 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     from cmmdl.files.pairs import existing, pair_folders
     from cmmdl.fusion.folder import prepare_folder
 
-    suffix, notes = f".{options['suffix'].lower()}", Notes(options["quiet"], options["strict"])
+    suffix = f".{options['suffix'].lower()}"
+    notes = Notes(options["quiet"], options["strict"])
     pairs, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
     there = existing(pairs)
     if there and not (options["overwrite"] or options["skip_existing"]):
