@@ -20,6 +20,9 @@ from conftest import ROOT
 PAGES = ["README.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md")))]
 DOCUMENTS = [page for page in PAGES if "```python" in (ROOT / page).read_text(encoding="utf-8")]
 
+SMALL_TRAINING = '"run.steps=2", "model.width=8", "model.blocks=1", "data.crop=32", "data.batch=2"'
+"""What a training in the documents is made of in the tests."""
+
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False)
@@ -82,7 +85,7 @@ def test_python_in_the_documents_runs(document: str, workplace: Path) -> None:
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
     for block in blocks:
-        exec(block.replace("run.steps=2000", "run.steps=2"), names)
+        exec(block.replace('"run.steps=2000"', SMALL_TRAINING), names)
 
 
 @pytest.mark.parametrize("document", PAGES)
