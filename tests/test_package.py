@@ -20,7 +20,7 @@ from conftest import ROOT
 PAGES = ["README.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md")))]
 DOCUMENTS = [page for page in PAGES if "```python" in (ROOT / page).read_text(encoding="utf-8")]
 
-SMALL_TRAINING = '"run.steps=2", "model.width=8", "model.blocks=1", "data.crop=32", "data.batch=2"'
+SMALL_TRAINING = '"run.steps=2", "model.width=8", "model.blocks=1", "data.crop=48", "data.batch=2"'
 """What a training in the documents is made of in the tests."""
 
 
