@@ -19,7 +19,20 @@ from cmmdl.cli.exit_codes import INTERRUPTED, NOTHING_DONE, SUMMARY, TABLE, TERM
 from cmmdl.cli.streams import make_printable
 from cmmdl.errors import UsageError, UserError
 
-COMMANDS = ["fuse", "evaluate", "sheet", "data", "train", "average", "models", "convert", "export", "bench", "doctor"]
+COMMANDS = [
+    "fuse",
+    "evaluate",
+    "sheet",
+    "data",
+    "serve",
+    "train",
+    "average",
+    "models",
+    "convert",
+    "export",
+    "bench",
+    "doctor",
+]
 
 
 class _Commands(click.Group):

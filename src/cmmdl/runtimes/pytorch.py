@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from torch import nn
@@ -51,7 +52,8 @@ class TorchBackend:
         threads: int | None = None,
         note: Note = warnings.warn,
     ) -> None:
-        self.device, self.precision, self.note = find_device(device), precision, note
+        self.device, self.precision = find_device(device), precision
+        self.threads, self.note = threads, note
         self.dtype = torch.float64 if precision == "float64" else torch.float32
         self.may_move = device == "auto"
         if self.device.type == "mps" and precision == "float64":
@@ -65,6 +67,14 @@ class TorchBackend:
         self.model = merged(model).to(self.device, self.dtype).eval()
         self.reach = reach(self.model)
         self.bytes_per_pixel = bytes_per_pixel(self.model, self.device) * self.dtype.itemsize / 4
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In another process: what belongs to a process is set there too."""
+        self.__dict__.update(state)
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        if self.device.type == "cpu":
+            reuse_memory()
 
     def run(self, ir: Pixels, vis: Pixels) -> Pixels:
         """Fuses ``(B, 1, H, W)`` float32; a tensor of that shape on the backend's device comes back."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
 
+from cmmdl.files.ranges import parse_range
 from cmmdl.models.cmmdl import CMMDLConfig
 from cmmdl.models.networks import NETWORKS
 from cmmdl.models.rt import CMMDLRTConfig
@@ -43,6 +44,10 @@ class Source(Section):
             marks are found.
         vis_name: The same of visible files.
         recursive: Pair the folders below as well, each with that of the same name.
+        ir_range: Which values of infrared pictures mean black and white: ``LOW:HIGH``, percentages ``1%:99%``, ``auto``
+            (what all pictures of this source together span, where that is less than half of their type), ``each``
+            (``auto`` for each picture) or ``type``.
+        vis_range: The same of visible pictures; by default ``type``, with a note where they hardly use it.
     """
 
     ir: Path
@@ -53,6 +58,14 @@ class Source(Section):
     ir_name: str = ""
     vis_name: str = ""
     recursive: bool = False
+    ir_range: str = "auto"
+    vis_range: str | None = None
+
+    @model_validator(mode="after")
+    def _ranges_are_ranges(self) -> Source:
+        parse_range(self.ir_range, "ir")
+        parse_range(self.vis_range, "vis")
+        return self
 
 
 def did_you_mean(key: str, names: tuple[str, ...]) -> str:
@@ -187,6 +200,8 @@ class ValidationConfig(Section):
         ir_name: As of a source.
         vis_name: As of a source.
         recursive: As of a source.
+        ir_range: As of a source.
+        vis_range: As of a source.
     """
 
     ir: Path | None = None
@@ -198,6 +213,8 @@ class ValidationConfig(Section):
     ir_name: str = ""
     vis_name: str = ""
     recursive: bool = False
+    ir_range: str = "auto"
+    vis_range: str | None = None
 
 
 class RunConfig(Section):
