@@ -117,7 +117,7 @@ def _columns(options: dict[str, Any]) -> tuple[dict[str, str], dict[str, Path]]:
     """Models by column name, and folders or files of fused pictures."""
     models: dict[str, str] = {}
     for text in filter(None, (part.strip() for part in options["methods"].split(","))):
-        name = Path(text).stem if text.endswith(".safetensors") else text
+        name = Path(text).stem if text.lower().endswith((".safetensors", ".onnx", ".xml")) else text
         if name in models:
             raise UsageError(f"--methods names {name!r} twice; keep one")
         models[name] = text

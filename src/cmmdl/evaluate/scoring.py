@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -29,6 +28,7 @@ from cmmdl.files.images import quiet_decoders
 from cmmdl.files.ranges import BY_TYPE, RangeRule, read_levels
 from cmmdl.metrics import score
 from cmmdl.models.baselines import BASELINES
+from cmmdl.runtimes.device import cpu_cores
 
 Picture = NDArray[np.uint8]
 Scores = dict[str, dict[str, float]]
@@ -75,7 +75,7 @@ def score_scenes(
     Raises:
         UserError: If the worker processes cannot start.
     """
-    count = workers or max(1, min(_cores(), len(scenes) // _SCENES_A_WORKER))
+    count = workers or max(1, min(cpu_cores(), len(scenes) // _SCENES_A_WORKER))
     run = _run_here(scenes, protocol) if count == 1 else _run_pool(scenes, protocol, count)
     bar = tqdm(run, total=len(scenes), desc="scoring", unit="scene", disable=None if progress else True)
     outcomes = sorted(bar, key=itemgetter(0))
@@ -225,8 +225,3 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -22,7 +22,7 @@ from cmmdl.fusion.fitting import check_same_size, colour_note, resized_to_fit
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
 from cmmdl.fusion.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 from cmmdl.runtimes.choice import open_backend
-from cmmdl.runtimes.memory import available_bytes
+from cmmdl.runtimes.memory import available_bytes, is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -249,8 +249,7 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        words = ("out of memory", "can't allocate memory", "not enough memory")
-        if isinstance(error, MemoryError) or any(word in str(error) for word in words):
+        if is_out_of_memory(error):
             remedy = "use (smaller) tiles with --tile, a smaller picture, or close other programs"
             raise _OutOfMemoryError(f"not enough memory: {remedy}") from error
         raise

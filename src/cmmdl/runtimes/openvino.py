@@ -97,7 +97,7 @@ def read_network(core: Any, path: Path) -> Any:
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; check the path")
-    if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
+    if path.suffix.lower() == ".xml" and not path.with_suffix(".bin").is_file():
         raise UserError(f"{path}: its weights {path.with_suffix('.bin').name} are not beside it; copy both files")
     try:
         return core.read_model(str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -89,6 +90,16 @@ def _known(names: tuple[str, ...]) -> AfterValidator:
 
 Weights = Annotated[dict[str, float], _known(TERMS)]
 Targets = Annotated[dict[str, float], _known(tuple(SPREAD))]
+
+
+def _is_device(name: str) -> str:
+    """Refuses what is no name of a device; whether it is there is seen when the run starts."""
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", name):
+        raise ValueError(f"{name!r} is not a device; write auto, cpu, cuda, cuda:1, mps or xpu")
+    return name
+
+
+Device = Annotated[str, AfterValidator(_is_device)]
 
 
 class DataConfig(Section):
@@ -216,7 +227,7 @@ class RunConfig(Section):
         seed: Seed of the weights, the crops and everything random.
         init: Weights to start from: a name of ``cmmdl models`` or a file. The ``model`` table is then theirs,
             but for ``model.border``.
-        device: ``auto`` takes the accelerator where there is one.
+        device: ``auto`` takes the GPU where there is one, as fusing does; else ``cpu``, ``cuda:1``, ``mps``, ...
         precision: ``auto`` is bfloat16 on GPUs that have it and float32 elsewhere.
         threads: CPU threads; 0 leaves PyTorch's choice.
         save_every: Steps between checkpoints.
@@ -231,7 +242,7 @@ class RunConfig(Section):
     stop_after: AtLeast0 = 0
     seed: AtLeast0 = 0
     init: str | None = None
-    device: Literal["auto", "cpu"] = "auto"
+    device: Device = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: AtLeast0 = 0
     save_every: AtLeast1 = 500
