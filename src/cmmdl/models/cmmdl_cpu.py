@@ -52,14 +52,17 @@ if TYPE_CHECKING:
         SubNetwork,
     )
 
-BAND_PIXELS = 16 * 640
-"""Pixels in one band, halo not counted: 2.5 MiB of 64 float32 channels."""
+BAND_PIXELS = 24 * 640
+"""Pixels in one band at most, halo not counted: 4 MiB of 64 float32 channels."""
 
 LEAST_ROWS = 4
 """Rows of a band beside each row of its halo, however wide the picture is: a halo costs time."""
 
-FEW_PIXELS = 4 * 640
+FEW_PIXELS = 8 * 640
 """Pixels of the few rows of a band that a depthwise convolution takes at a time."""
+
+SHARES = 4
+"""The number of bands is a multiple of this, so that two threads, or four, have as much to do."""
 
 CHANNELS = 1
 """Channels in one group: Fourier transforms of one map at a time are several times as fast as of all at once."""
@@ -412,7 +415,8 @@ class Band:
 def bands(x: Tensor, halo: int = 1) -> list[Band]:
     """The bands of a map; the higher the halo, the higher they are at least."""
     height, width = x.shape[-2:]
-    return Band(0, height, height).split(max(BAND_PIXELS // width, LEAST_ROWS * halo))
+    count = -(-height * width // (BAND_PIXELS * SHARES)) * SHARES
+    return Band(0, height, height).split(max(-(-height // count), LEAST_ROWS * halo))
 
 
 def projections(
