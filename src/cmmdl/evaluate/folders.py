@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError, UserError
 from cmmdl.evaluate.result import Evaluation, collect
 from cmmdl.evaluate.scenes import Exclusion, Scene, find_scenes
 from cmmdl.evaluate.scoring import Protocol, score_scenes
+from cmmdl.files.images import Note
+from cmmdl.files.naming import Naming
+from cmmdl.files.notes import ResultNote
+from cmmdl.files.pairs import match_folders
+from cmmdl.files.ranges import Given, settled
 from cmmdl.metrics import METRICS, chosen
 from cmmdl.models.baselines import BASELINES
 
@@ -27,6 +34,12 @@ def evaluate_folder(
     fused_suffix: str = "",
     ir_suffix: str = "",
     vis_suffix: str = "",
+    ir_name: str = "",
+    vis_name: str = "",
+    recursive: bool = False,
+    ir_range: Given = None,
+    vis_range: Given = None,
+    note: Note = warnings.warn,
 ) -> Evaluation:
     """Scores folders of fused pictures against the folders of their sources.
 
@@ -48,6 +61,13 @@ def evaluate_folder(
             method's name.
         ir_suffix: Stripped from infrared stems, such as ``_ir``.
         vis_suffix: Stripped from visible stems.
+        ir_name: Names of infrared files, such as ``IR_*``; the star is what the names of a scene share.
+        vis_name: The same of visible files.
+        recursive: Pair the folders below as well, each with those of the same name.
+        ir_range: Which values of the infrared pictures mean black and white, as in :class:`cmmdl.Fuser`; ``"auto"`` is
+            one range for all pairs, the one that ``cmmdl fuse`` takes for the same folders.
+        vis_range: The same of the visible pictures.
+        note: Called with a line about how names were read, where nothing was said about them, and about ranges.
 
     Returns:
         All scores.
@@ -56,8 +76,10 @@ def evaluate_folder(
         UserError: If a name is unknown or double, a folder is missing, or no scene is left to score.
     """
     protocol = _protocol(methods, convention, metrics, baselines, stretch)
-    suffixes = {"fused_suffix": fused_suffix, "ir_suffix": ir_suffix, "vis_suffix": vis_suffix}
-    scenes, missing = find_scenes(methods, ir, vis, **suffixes)
+    naming = Naming(ir_name, vis_name, ir_suffix, vis_suffix, recursive)
+    scenes, missing = find_scenes(methods, ir, vis, naming, fused_suffix=fused_suffix, note=note)
+    pairs = list(match_folders(Path(ir), Path(vis), naming).both.values())
+    protocol = _ranged(protocol, pairs, ir_range, vis_range, note)
     return _evaluate(scenes, missing, protocol, list(methods), workers, progress)
 
 
@@ -70,6 +92,9 @@ def evaluate_files(
     metrics: Sequence[str] | None = None,
     baselines: Sequence[str] = (),
     stretch: bool = False,
+    ir_range: Given = None,
+    vis_range: Given = None,
+    note: Note = warnings.warn,
 ) -> Evaluation:
     """Scores one scene; names of files need not agree. Arguments as in :func:`evaluate_folder`, but files.
 
@@ -77,6 +102,7 @@ def evaluate_files(
         UserError: As there, and if a file cannot be read or scored.
     """
     protocol = _protocol(methods, convention, metrics, baselines, stretch)
+    protocol = _ranged(protocol, [(Path(ir), Path(vis))], ir_range, vis_range, note)
     scene = Scene(Path(vis).stem, Path(ir), Path(vis), {name: Path(file) for name, file in methods.items()})
     return _evaluate([scene], [], protocol, list(methods), 1, False)
 
@@ -116,7 +142,7 @@ def _protocol(
     _check_single(columns, "metric")
     for name in baselines:
         if name not in BASELINES:
-            raise UserError(f"no baseline {name!r}; there are {', '.join(BASELINES)}")
+            raise UsageError(f"unknown baseline {name!r}; choose from {', '.join(BASELINES)}")
     names = [*methods, *baselines]
     if not names:
         raise UserError("there is nothing to evaluate; give a folder of fused pictures or a baseline")
@@ -124,7 +150,18 @@ def _protocol(
     return Protocol(convention, tuple(columns), stretch, tuple(baselines))
 
 
+def _ranged(
+    protocol: Protocol, pairs: list[tuple[Path, Path]], ir_range: Given, vis_range: Given, note: Note
+) -> Protocol:
+    """The protocol with one range a side for all pairs."""
+    one, more = settled(ir_range, [pair[0] for pair in pairs], "ir")
+    two, yet_more = settled(vis_range, [pair[1] for pair in pairs], "vis")
+    for text in (*more, *yet_more):
+        note(ResultNote(text))
+    return replace(protocol, ir_range=one, vis_range=two)
+
+
 def _check_single(names: Sequence[str], kind: str) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{kind} {name!r} was given twice; keep one")
+            raise UsageError(f"{kind} {name!r} was given twice; keep one")

@@ -34,6 +34,7 @@ class OnnxBackend:
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
         ort = import_onnxruntime()
+        self._arguments = (path, threads)
         self.threads = threads or cpu_threads()
         try:
             self.session = ort.InferenceSession(Path(path).read_bytes(), self._options(ort), ["CPUExecutionProvider"])
@@ -41,11 +42,14 @@ class OnnxBackend:
             raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
         except Exception as error:  # ONNX Runtime has a dozen of its own
             reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{path}: no network that ONNX Runtime can run ({reason}); export it again") from error
+            raise UserError(f"{path}: not a network that ONNX Runtime can run ({reason}); export it again") from error
         self.signature = _signature(self.session, str(path))
         self.precision = self.signature.precision
         self.reach = self.signature.reach
         self.bytes_per_pixel = self.signature.bytes_per_pixel or BYTES_PER_PIXEL_WHOLE
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, self._arguments
 
     def _options(self, ort: Any) -> Any:
         options = ort.SessionOptions()
@@ -91,3 +95,8 @@ def _signature(session: Any, name: str) -> Signature:
         raise UserError(f"{name}: has the inputs {told}; two float inputs ir and vis of (B, 1, H, W) are needed")
     shape = sides_of(inputs["vis"][1], name)
     return from_text(dict(session.get_modelmeta().custom_metadata_map), name, shape)
+
+
+def _reopen(path: str | Path, threads: int | None) -> OnnxBackend:
+    """A backend as it was before it was pickled."""
+    return OnnxBackend(path, threads=threads)

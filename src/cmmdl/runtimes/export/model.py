@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from torch import device, nn
 
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError, UserError
 from cmmdl.files.atomic import write_bytes
 from cmmdl.models.cmmdl import CMMDL
 from cmmdl.models.rt import CMMDLRT
@@ -17,7 +17,8 @@ from cmmdl.runtimes import Backend
 from cmmdl.runtimes.export.agreement import Agreement, check_agreement
 from cmmdl.runtimes.export.onnx import import_exporter, to_onnx
 from cmmdl.runtimes.export.precision import calibration_pairs, to_float16, to_int8
-from cmmdl.runtimes.pytorch import bytes_per_pixel, merged
+from cmmdl.runtimes.memory import FLOAT
+from cmmdl.runtimes.pytorch import bytes_per_pixel, merged, reach
 from cmmdl.runtimes.signature import Signature
 from cmmdl.weights.loading import load_model
 from cmmdl.weights.resolving import ExportedFile, Model, Module, resolve
@@ -28,8 +29,9 @@ SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 
 PRECISIONS = ("float32", "float16", "int8")
 
-EXPORTED_BYTES_PER_PIXEL = 64 * 4 * 42
-"""Peak memory of the exported full network for each pixel, as measured at 640x480: no bands of rows as in torch."""
+EXPORTED_MAPS = 42
+"""Maps of its width that the exported full network holds at the peak, as measured at 640x480: no bands of rows as in
+torch."""
 
 
 def export_model(
@@ -67,7 +69,7 @@ def export_model(
     found = resolve(model)
     module = _inference_module(found)
     if precision != "float32" and not isinstance(module, CMMDLRT):
-        raise UserError(f"{precision} is for cmmdl-rt and cmmdl-mif; the spectra of other networks need float32")
+        raise UsageError(f"{precision} is for cmmdl-rt and cmmdl-mif; the spectra of other networks need float32")
     weights = "" if isinstance(found, Module | ExportedFile) else found.sha256
     facts = Signature(
         str(output),
@@ -76,7 +78,7 @@ def export_model(
         weights,
         precision,
         _bytes_per_pixel(module),
-        getattr(module, "reach", None),
+        reach(module),
     )
     data = _in_precision(to_onnx(module, facts.to_text()), precision, calibration, facts)
     with TemporaryDirectory() as folder:
@@ -85,17 +87,18 @@ def export_model(
         agreement = check_agreement(_opened(draft, format), module, precision)
         for part in (draft.with_suffix(".bin"), draft):  # the .xml last: where it is, its weights are
             if part.exists():
-                write_bytes(output.with_suffix(part.suffix), part.read_bytes())
+                named = part.suffix == SUFFIXES[format]
+                write_bytes(output if named else output.with_suffix(part.suffix), part.read_bytes())
     return agreement
 
 
 def _check_arguments(output: Path, format: str, precision: str) -> None:
     if format not in FORMATS:
-        raise UserError(f"format {format!r} is unknown; there are {', '.join(FORMATS)}")
+        raise UsageError(f"format {format!r} is unknown; choose from {', '.join(FORMATS)}")
     if precision not in PRECISIONS:
-        raise UserError(f"precision {precision!r} is unknown; there are {', '.join(PRECISIONS)}")
-    if output.suffix != SUFFIXES[format]:
-        raise UserError(f"{output}: an {format} file ends in {SUFFIXES[format]}; rename the output or change --format")
+        raise UsageError(f"precision {precision!r} is unknown; choose from {', '.join(PRECISIONS)}")
+    if output.suffix.lower() != SUFFIXES[format]:
+        raise UsageError(f"{output}: an {format} file ends in {SUFFIXES[format]}; rename the output or change --format")
     if not output.parent.is_dir():
         raise UserError(f"{output}: there is no folder {output.parent}; create it first")
 
@@ -103,12 +106,15 @@ def _check_arguments(output: Path, format: str, precision: str) -> None:
 def _inference_module(model: Model) -> nn.Module:
     """A module in eval mode whose branches are merged, where it has such."""
     if isinstance(model, ExportedFile):
-        raise UserError(f"{model.path} is exported already; give a name or a .safetensors file")
+        raise UserError(f"{model.path} is already exported; give a name or a .safetensors file")
     return merged(copy.deepcopy(model.module).cpu().eval() if isinstance(model, Module) else load_model(model))
 
 
 def _bytes_per_pixel(module: nn.Module) -> float:
-    return EXPORTED_BYTES_PER_PIXEL if isinstance(module, CMMDL) else bytes_per_pixel(module, device("cpu"))
+    """Peak memory of the exported network for each pixel."""
+    if isinstance(module, CMMDL):
+        return FLOAT * EXPORTED_MAPS * module.config.width
+    return bytes_per_pixel(module, device("cpu"))
 
 
 def _in_precision(data: bytes, precision: str, calibration: tuple[Path, Path] | None, facts: Signature) -> bytes:
