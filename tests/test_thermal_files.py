@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
+import radiometric
 from cmmdl.errors import UsageError, UserError
 from cmmdl.files import flir
 from cmmdl.files.jpeg import radiometric_maker
@@ -40,10 +42,12 @@ def test_temperatures_are_those_of_the_library(tmp_path: Path) -> None:
     thermal = read_thermal(path)
     np.testing.assert_allclose(thermal.celsius, flyr.unpack(str(path)).celsius, atol=1e-4)
     assert thermal.celsius.dtype == np.float32
-    assert thermal.photo is not None and thermal.photo.shape == (120, 160, 3)
+    assert thermal.photo is not None
+    assert thermal.photo.shape == (120, 160, 3)
     assert np.abs(thermal.photo.astype(int) - photo_of()).mean() < 3
     assert thermal.parameters["humidity_percent"] == 50
-    assert thermal.palette is not None and thermal.palette.shape == (224, 3)
+    assert thermal.palette is not None
+    assert thermal.palette.shape == (224, 3)
 
 
 def test_a_black_body_close_by(tmp_path: Path) -> None:
@@ -108,7 +112,8 @@ def test_parameters_that_give_no_temperature(tmp_path: Path, changes: dict[str, 
     path = write_flir(tmp_path / "bad.jpg", counts_of(), **changes)
     with pytest.raises(UserError, match=word) as caught:
         read_thermal(path)
-    assert "bad.jpg" in str(caught.value) and "\n" not in str(caught.value)
+    assert "bad.jpg" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_emissivity_of_zero_can_be_overruled(tmp_path: Path) -> None:
@@ -128,8 +133,7 @@ def test_wherever_a_file_is_cut_off(tmp_path: Path) -> None:
         try:
             thermal = read_thermal(path, note=notes.append)
         except UserError as error:
-            assert "cut.jpg" in str(error)
-            outcomes.add("refused")
+            outcomes.add("refused" if "cut.jpg" in str(error) else str(error))
             continue
         np.testing.assert_array_equal(thermal.celsius, usual.celsius)
         assert thermal.photo is not None
@@ -180,8 +184,6 @@ def test_a_record_beyond_the_end(tmp_path: Path) -> None:
 
 def test_a_photo_stored_as_luma_and_chroma(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FLIR's embedded PNGs are YCbCr whatever their header says."""
-    import radiometric
-    from PIL import Image
 
     def ycc(pixels: NDArray[Any], **_: Any) -> bytes:
         file, planes = io.BytesIO(), Image.fromarray(pixels).convert("YCbCr")
@@ -199,8 +201,6 @@ def test_recognised_by_content(tmp_path: Path) -> None:
     path = write_flir(tmp_path / "photo.png", counts_of())
     assert radiometric_maker(path) == "flir"
     plain = tmp_path / "dji_photo.jpg"
-    from PIL import Image
-
     exif = Image.Exif()
     exif[271] = "DJI"
     Image.fromarray(photo_of()).save(plain, exif=exif)
@@ -236,7 +236,8 @@ def test_celsius_tiff_with_a_value_for_nothing(tmp_path: Path) -> None:
     celsius[:2] = -10000
     tifffile.imwrite(tmp_path / "a.tif", celsius, extratags=[(42113, "s", 0, "-10000", True)])
     found = read_thermal(tmp_path / "a.tif").celsius
-    assert np.isnan(found[:2]).all() and (found[2:] == 20).all()
+    assert np.isnan(found[:2]).all()
+    assert (found[2:] == 20).all()
 
 
 @pytest.mark.parametrize(

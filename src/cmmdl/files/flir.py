@@ -161,7 +161,7 @@ def photo(records: Records) -> NDArray[np.uint8] | None:
         return None
     content = record[_HEADER:]
     try:
-        image = Image.open(io.BytesIO(content))
+        image: Image.Image = Image.open(io.BytesIO(content))
         if image.format == "PNG" and image.mode == "RGB":  # FLIR's PNGs hold luma and chroma
             image = Image.frombytes("YCbCr", image.size, image.tobytes())
         pixels = np.array(image.convert("RGB"))

@@ -140,8 +140,9 @@ def read_thermal(
 
 
 DJI_ADVICE = (
-    "is a DJI radiometric JPEG, whose formula DJI keeps to its own programs; convert it to a °C TIFF with the DJI Thermal "
-    "Analysis Tool or with dji_irp of the DJI Thermal SDK (-a measure --measurefmt float32), and fuse that with the photo"
+    "is a DJI radiometric JPEG, whose formula DJI keeps to its own programs; convert it to a °C TIFF with the "
+    "DJI Thermal Analysis Tool or with dji_irp of the DJI Thermal SDK (-a measure --measurefmt float32), "
+    "and fuse that with the photo"
 )
 
 
@@ -246,7 +247,8 @@ def _read_celsius(path: Path) -> Thermal:
         raise UnreadableError(f"{path} is no radiometric JPEG and no °C TIFF; convert it to one of these") from error
     if values.dtype.kind != "f" or values.ndim != 2:
         raise UnusableError(
-            f"{path} holds {values.shape} {values.dtype}, which are no temperatures; a °C TIFF has one channel of floats"
+            f"{path} holds {values.shape} {values.dtype}, which are no temperatures; "
+            "a °C TIFF has one channel of floats"
         )
     celsius = np.array(values, np.float32)
     if missing is not None:
