@@ -130,7 +130,7 @@ def test_bmp_says_what_it_loses(source: Path, tmp_path: Path) -> None:
 
 def test_too_much_for_a_jpeg(source: Path, tmp_path: Path) -> None:
     exif, notes = exif_of(), list[str]()
-    exif[0x8769] = {37500: bytes(65000)}
+    exif[0x8769] = {37500: bytes(66000)}
     Image.fromarray(picture()).save(tmp_path / "vis.png", exif=exif)
     kept = read_metadata(tmp_path / "vis.png")
     again = read_metadata(written(kept, tmp_path / "out.jpg", picture(), notes))
