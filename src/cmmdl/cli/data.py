@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cmmdl.cli.exit_codes import INCOMPLETE
 from cmmdl.errors import UserError
 
 if TYPE_CHECKING:
     from cmmdl.datasets import DataSet, Report
     from cmmdl.datasets.preparation import Plan
-
-FOUND = 3
-"""Exit status when all was done, but something has to be put right."""
 
 PATH = click.Path(path_type=Path, readable=False)
 WORKERS = click.option("--workers", type=click.IntRange(1), help="Threads that read pictures  [default: by the cores].")
@@ -230,4 +228,4 @@ def _finish(report: Report, quiet: bool, as_json: bool) -> None:
         if not (quiet or report.problems):
             click.echo("no problems")
     if report.problems:
-        sys.exit(FOUND)
+        sys.exit(INCOMPLETE)

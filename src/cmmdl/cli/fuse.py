@@ -92,6 +92,8 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
         raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
+    if options["depth"]:
+        _check_depth(out, options["depth"], options["suffix"])
     try:
         sys.exit(_run(ir, vis, out, options))
     except OSError as error:
@@ -105,8 +107,15 @@ def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
             raise UserError(f"{path}: there is no such file or folder; check the path")
     if ir.is_dir() != vis.is_dir():
         folder, file = (ir, vis) if ir.is_dir() else (vis, ir)
-        raise UserError(f"{folder} is a folder and {file} a file; give two files or two folders")
+        raise UsageError(f"{folder} is a folder and {file} a file; give two files or two folders")
     return (_fuse_folders if ir.is_dir() else _fuse_files)(ir, vis, out, options)
+
+
+def _check_depth(out: Path, depth: str, suffix: str) -> None:
+    """Refuses at once a depth that the results' format cannot hold; a name without a suffix is that of a folder."""
+    from cmmdl.files.images import check_depth
+
+    check_depth(out if out.suffix else out / f"NAME.{suffix}", depth)
 
 
 def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
@@ -114,9 +123,9 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     from cmmdl.files.images import check_suffix
 
     if out.is_dir():
-        raise UserError(f"{out} is a folder; two files need a file name, such as -o {out / 'fused.png'}")
+        raise UsageError(f"{out} is a folder; two files need a file name, such as -o {out / 'fused.png'}")
     if out.resolve() in (ir.resolve(), vis.resolve()):
-        raise UserError(f"{out} is one of the two inputs; give another name with -o")
+        raise UsageError(f"{out} is one of the two inputs; give another name with -o")
     check_suffix(out)
     if out.exists() and options["skip_existing"]:
         _say(options, f"{out} exists, skipped")

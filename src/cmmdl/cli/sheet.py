@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmmdl.errors import UserError
+from cmmdl.cli.exit_codes import DONE, INCOMPLETE
+from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from cmmdl.evaluate.scenes import Exclusion, Scene
     from cmmdl.evaluate.sheets import Style
     from cmmdl.files.images import Array
-
-INCOMPLETE = 3
-"""Exit status when the sheet was written, but without some pairs."""
 
 PATH = click.Path(path_type=Path, readable=False)
 
@@ -100,7 +98,7 @@ def _run(ir: Path, vis: Path, out: Path, style: Style, options: dict[str, Any]) 
         click.echo(f"{out}: pairs {len(rows)}, columns {', '.join(names)}")
     if failed:
         click.echo("\n  ".join([f"{len(failed)} left out:", *failed]), err=True)
-    return INCOMPLETE if failed else 0
+    return INCOMPLETE if failed else DONE
 
 
 def _columns(options: dict[str, Any]) -> tuple[dict[str, str], dict[str, Path]]:
@@ -109,15 +107,15 @@ def _columns(options: dict[str, Any]) -> tuple[dict[str, str], dict[str, Path]]:
     for text in filter(None, (part.strip() for part in options["methods"].split(","))):
         name = Path(text).stem if text.endswith(".safetensors") else text
         if name in models:
-            raise UserError(f"--methods names {name!r} twice; keep one")
+            raise UsageError(f"--methods names {name!r} twice; keep one")
         models[name] = text
     fused: dict[str, Path] = {}
     for text in options["fused"]:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
-            raise UserError(f"--fused {text!r} is not NAME=PATH")
+            raise UsageError(f"--fused {text!r} is not NAME=PATH")
         if name in models or name in fused:
-            raise UserError(f"--fused {name!r} names a column that is there already; give another name")
+            raise UsageError(f"--fused {name!r} names a column that is there already; give another name")
         fused[name] = Path(path)
     return models, fused
 
@@ -136,7 +134,7 @@ def _scenes(
     files = [path for path in paths if path.is_file()]
     if files:
         if len(files) < len(paths):
-            raise UserError(f"{files[0]} is a file, others are folders; give files only or folders only")
+            raise UsageError(f"{files[0]} is a file, others are folders; give files only or folders only")
         return [Scene(vis.stem, ir, vis, fused)], []
     suffixes = {name: options[name] for name in ("fused_suffix", "ir_suffix", "vis_suffix")}
     scenes, excluded = find_scenes(fused, ir, vis, **suffixes)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from cmmdl.cli.exit_codes import INTERRUPTED, TERMINATED
 
 FOLDER = click.Path(path_type=Path)
 
@@ -38,9 +41,9 @@ def command(
       cmmdl train --ir data/ir --vis data/vis --init cmmdl-ivf -o runs/mine --set run.steps=2000
       accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf-stage1.toml
     """  # noqa: D301
-    from cmmdl.allocator import reuse_memory
     from cmmdl.errors import UserError
     from cmmdl.files.images import quiet_decoders
+    from cmmdl.models.allocator import reuse_memory
 
     try:
         from cmmdl.training.configfile import load_config
@@ -59,15 +62,15 @@ def command(
     elif outcome.main:
         click.echo(f"stopped after step {outcome.step}; the same command continues", err=True)
     if not outcome.finished:
-        sys.exit(128 + outcome.signal)
+        sys.exit(TERMINATED if outcome.signal == signal.SIGTERM else INTERRUPTED)
 
 
 def tables(**options: Any) -> dict[str, dict[str, Any]]:
     """The options of the command line as tables of the configuration."""
-    from cmmdl.errors import UserError
+    from cmmdl.errors import UsageError
 
     if (options["ir"] is None) != (options["vis"] is None):
-        raise UserError("--ir and --vis belong together: give both folders")
+        raise UsageError("--ir and --vis belong together: give both folders")
     run = {name: options[name] for name in ("folder", "init") if options[name] is not None}
     data = {"sources": [{"ir": options["ir"], "vis": options["vis"]}]} if options["ir"] is not None else {}
     val = {name: options[f"val_{name}"] for name in ("ir", "vis") if options[f"val_{name}"] is not None}

@@ -19,7 +19,7 @@ from cmmdl.datasets.catalogue import DataSet
 from cmmdl.datasets.check import PairSet, Read, read_sets, report_on
 from cmmdl.datasets.layout import Split, find_splits
 from cmmdl.datasets.report import Finding, Report, counted
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError, UserError
 from cmmdl.files.atomic import write_bytes
 
 CARD = "data.json"
@@ -75,7 +75,7 @@ def plan(data: DataSet, source: Path, *, sha256: str = "", test_stems: Path | No
         UserError: If the source cannot be used, is another one, or does not look like the data set.
     """
     if sha256 and source.is_dir():
-        raise UserError(f"{source} is a folder and has no hash; give the archive, or leave --sha256 out")
+        raise UsageError(f"{source} is a folder and has no hash; give the archive, or leave --sha256 out")
     files = list_files(source)
     digest = "" if source.is_dir() else sha256_of(source)
     if sha256 and digest != sha256.strip().lower():
@@ -129,7 +129,7 @@ def check_target(plan: Plan, out: Path, link: bool) -> None:
         UserError: If ``out`` is taken, lies in the source, has too little space, or an archive is to be linked.
     """
     if link and not plan.source.is_dir():
-        raise UserError(f"{plan.source} is an archive; --link needs a folder: unpack it by hand or leave --link out")
+        raise UsageError(f"{plan.source} is an archive; --link needs a folder: unpack it by hand or leave --link out")
     if out.resolve() == Path.cwd():
         raise UserError(f"{out} is the folder that you are in; give a new one inside of it with -o")
     if _taken(out):

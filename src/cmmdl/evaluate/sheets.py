@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from cmmdl.errors import UnusableError, UserError
+from cmmdl.errors import UnusableError, UsageError, UserError
 from cmmdl.evaluate.scenes import Exclusion, Scene
 from cmmdl.files.images import Array, read_image
 from cmmdl.files.levels import to_8_bits
@@ -46,9 +46,9 @@ class Box:
         try:
             box = cls(*(float(number) for number in text.split(",")))
         except (ValueError, TypeError):
-            raise UserError(f"{text!r} is no x,y,w,h; give four numbers, such as 200,100,160,120") from None
+            raise UsageError(f"{text!r} is no x,y,w,h; give four numbers, such as 200,100,160,120") from None
         if not (min(box.x, box.y) >= 0 and min(box.width, box.height) > 0):
-            raise UserError(f"{text!r} is an empty part or starts outside; give x,y,w,h with w and h above 0")
+            raise UsageError(f"{text!r} is an empty part or starts outside; give x,y,w,h with w and h above 0")
         return box
 
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:

@@ -21,8 +21,9 @@ from cmmdl.errors import UnusableError
 from cmmdl.files.arrays import Pixels, alike, astype, dtype_name, empty_like, is_float, is_tensor, namespace
 from cmmdl.files.colour import is_grey, with_luma
 from cmmdl.files.colour import luma as luma_of
-from cmmdl.files.images import Array, Note, pillow_to_array, read_image
+from cmmdl.files.filepicture import Array, FilePicture, Note
 from cmmdl.files.levels import MAXIMA, Range
+from cmmdl.files.reading import pillow_to_picture, read_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,16 +115,22 @@ def take(source: Source, *, name: str, given: Range | None, max_pixels: int, not
         UserError: If it is no picture, if floats leave [0, 1] and no range was given, or hold NaN.
     """
     if isinstance(source, str | Path):
-        array = read_image(source, max_pixels=max_pixels, note=note)
-        return _checked(_array_pixels(array, str(source), note), given, "array", array.ndim, str(source))
+        return _of_file(read_picture(source, max_pixels=max_pixels), str(source), given, "array", note)
     if isinstance(source, Image.Image):
-        array = pillow_to_array(source, lambda text: note(f"{name}: {text}"))
-        return _checked(_array_pixels(array, name, note), given, "pillow", array.ndim, name)
+        return _of_file(pillow_to_picture(source, name), name, given, "pillow", note)
     if isinstance(source, np.ndarray):
         return _checked(_array_pixels(source, name, note), given, "array", source.ndim, name)
     if is_tensor(source):
         return _checked(_tensor_pixels(source, name, note), given, "tensor", source.ndim, name)
     raise UnusableError(f"{name} is a {type(source).__name__}; give a path, a Pillow picture, an array or a tensor")
+
+
+def _of_file(file: FilePicture, name: str, given: Range | None, kind: Kind, note: Note) -> Picture:
+    """A file that was read, or a Pillow picture."""
+    for line in file.notes.values():
+        note(line)
+    given = (0.0, file.white) if given is None and file.white else given
+    return _checked(_array_pixels(file.array, name, note), given, kind, file.array.ndim, name)
 
 
 def give(luma: Pixels, *, like: Picture, colour: Picture | None, dtype: str) -> Result:

@@ -60,8 +60,8 @@ class Fuser:
         max_pixels: Largest picture file that is read.
         note: Called with a line about anything worth knowing: dropped alpha, tiling. By default a warning.
 
-    With torch on a CPU with glibc the process keeps freed memory from then on (:func:`cmmdl.allocator.reuse_memory`):
-    without that, two thirds of the network's time are page faults.
+    With torch on a CPU with glibc the process keeps freed memory from then on
+    (:func:`cmmdl.models.allocator.reuse_memory`): without that, two thirds of the network's time are page faults.
 
     Raises:
         UserError: If the model, backend, device or precision is unknown or not there.

@@ -119,10 +119,9 @@ def resolve(model: Any) -> Model:
 def _file(path: Path) -> WeightsFile | ExportedFile:
     if path.suffix.lower() in CHECKPOINTS:
         raise UserError(f"{path}: convert the authors' checkpoint first: cmmdl convert {path} -o model.safetensors")
-    exported = path.suffix.lower() in EXPORTED
-    if exported and not path.is_file():
-        raise UnreadableError(f"{path}: there is no such file; check the path")
+    if path.suffix.lower() in EXPORTED:
+        return ExportedFile(path)
     if not path.exists():
         names = ", ".join(card.name for card in available_models())
         raise UnreadableError(f"no model or file is called {str(path)!r}; the models are {names}")
-    return ExportedFile(path) if exported else WeightsFile(path)
+    return WeightsFile(path)
