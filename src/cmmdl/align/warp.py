@@ -32,7 +32,7 @@ class Grid:
 
     def ir(self, picture: NDArray[Any]) -> NDArray[Any]:
         """The infrared picture on this grid; beyond its edge the nearest pixel goes on, NaN is filled likewise."""
-        x, y = self._infrared_places()
+        x, y = self.places_in_ir()
         return _sampled(_filled(_shrunk(picture, 1 / self._per_ir())), x, y, picture, self._per_ir())
 
     def vis(self, picture: NDArray[Any]) -> NDArray[Any]:
@@ -57,7 +57,7 @@ class Grid:
         known = np.ones((height, width), np.float32)
         if ir is not None and ir.dtype.kind == "f":
             known = np.isfinite(ir if ir.ndim == 2 else ir.mean(axis=2)).astype(np.float32)
-        x, y = self._infrared_places()
+        x, y = self.places_in_ir()
         inside = cv2.remap(known, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0) > 0.999
         inside &= (x >= -0.5) & (y >= -0.5) & (x <= width - 0.5) & (y <= height - 0.5)
         return soft(inside | self._whole(x, y, known), border)
@@ -70,7 +70,8 @@ class Grid:
         column, row = np.clip(column, 0, width - 1).astype(np.intp), np.clip(row, 0, height - 1).astype(np.intp)
         return inside & (known[row, column] > 0.5)
 
-    def _infrared_places(self) -> tuple[Floats, Floats]:
+    def places_in_ir(self) -> tuple[Floats, Floats]:
+        """Where each pixel of the grid lies in the infrared picture: x and y, each ``(height, width)``."""
         alignment = self.alignment
         if alignment.field is None:
             return _places(np.linalg.inv(alignment.matrix) @ self.to_vis, self.size)

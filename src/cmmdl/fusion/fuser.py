@@ -17,7 +17,11 @@ from cmmdl.files.images import MAX_PIXELS, Note
 from cmmdl.files.levels import Range
 from cmmdl.files.levels import stretch as stretched
 from cmmdl.files.pictures import Picture, Result, Source
+from cmmdl.files.thermal import Thermal
+from cmmdl.fusion.laying import Laid
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
+from cmmdl.fusion.pip import window
+from cmmdl.fusion.sources import lay_sources
 from cmmdl.fusion.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 from cmmdl.runtimes.choice import open_backend
 from cmmdl.runtimes.memory import available_bytes
@@ -100,27 +104,38 @@ class Fuser:
 
     def __call__(
         self,
-        ir: Source | Picture,
-        vis: Source | Picture,
+        ir: Source | Picture | Thermal,
+        vis: Source | Picture | None = None,
         *,
         ir_range: Range | None = None,
         vis_range: Range | None = None,
         depth: str | None = None,
         chroma: Literal["vis", "ir"] = "vis",
         resize_ir: bool = False,
+        grid: Literal["vis", "overlap", "ir"] | None = None,
+        ir_palette: str | None = None,
+        invert_ir: bool = False,
     ) -> Result:
         """Fuses one pair, or a batch of pairs given as tensors.
 
         Args:
             ir: Infrared, or MRI: a path, a Pillow picture, an array ``(H, W)`` or ``(H, W, 3)``, or a tensor
                 ``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)``. Whole numbers of any usual type, or floats in [0, 1].
+                Temperatures of :func:`cmmdl.read_thermal`, or a radiometric JPEG, are laid on the visible picture.
             vis: Visible, or CT, PET, SPECT; of the same size. The result is of its kind; of paths it is an array.
+                Left out, it is the photo within the radiometric JPEG.
             ir_range: The values of ``ir`` that mean black and white, for example ``(0, 4095)``. Others are clipped.
             vis_range: The same for ``vis``.
             depth: ``"uint8"``, ``"uint16"`` or ``"float32"``; by default that of ``vis``. Whole numbers of the
                 result always run from 0 to their type's maximum and floats from 0 to 1.
             chroma: Which one's colour is kept where both have some.
             resize_ir: Resize ``ir`` to the size of ``vis`` rather than refuse different sizes.
+            grid: Whose pixels the result has where temperatures are laid on a photo: ``"vis"`` for the whole photo,
+                ``"overlap"`` for its part in the thermal field of view, ``"ir"`` for the thermal picture's. By default
+                ``"overlap"`` for the photo within the file, else ``"vis"``.
+            ir_palette: The palette that ``ir`` is painted in, to take its values back: a name, or ``"auto"`` to
+                recognise it.
+            invert_ir: Whether black is hot in ``ir``.
 
         Returns:
             The fused picture, exactly as high and wide as ``vis``; of three channels if ``vis`` has three or the
@@ -129,9 +144,12 @@ class Fuser:
         Raises:
             UserError: If a picture cannot be read or used; the message names it and says what to do.
         """
-        return self.fuse(ir, vis, FuseOptions(ir_range, vis_range, depth, chroma, resize_ir))
+        asked = FuseOptions(ir_range, vis_range, depth, chroma, resize_ir, grid, ir_palette, invert_ir)
+        return self.fuse(ir, vis, asked)
 
-    def fuse(self, ir: Source | Picture, vis: Source | Picture, options: FuseOptions = DEFAULTS) -> Result:
+    def fuse(
+        self, ir: Source | Picture | Thermal, vis: Source | Picture | None = None, options: FuseOptions = DEFAULTS
+    ) -> Result:
         """As a call, with its options as one value.
 
         Args:
@@ -140,13 +158,42 @@ class Fuser:
             options: What is asked for.
         """
         with _memory_errors():
-            one, two = self.take(ir, "infrared", options.ir_range), self.take(vis, "visible", options.vis_range)
+            return self.fuse_laid(self.lay(ir, vis, options), options)
+
+    def lay(
+        self,
+        ir: Source | Picture | Thermal,
+        vis: Source | Picture | None,
+        options: FuseOptions = DEFAULTS,
+        *,
+        files: bool = False,
+    ) -> Laid:
+        """Reads a pair and lays both on one grid ahead of the call, for example in another thread.
+
+        Args:
+            ir: As in a call.
+            vis: As in a call.
+            options: What is asked for.
+            files: Whether floats beyond [0, 1] in a TIFF are degrees Celsius, as on the command line.
+
+        Raises:
+            UserError: If something cannot be read or used.
+        """
+        return lay_sources(ir, vis, options, self.take, self.note, files=files)
+
+    def fuse_laid(self, laid: Laid, options: FuseOptions = DEFAULTS) -> Result:
+        """Fuses what :meth:`lay` gave; where its infrared picture does not reach, the visible one stays."""
+        one, two = laid.ir, laid.vis
+        with _memory_errors():
             dtype = pictures.result_dtype(two, options.depth)
             one = one.resized(two.size) if options.resize_ir else one
             _check_same_size(one, two)
             luma = two.luma()
-            fused = self.fuse_luma(alike(one.luma(), luma), luma)
+            infrared = alike(one.luma(), luma)
+            fused = window(infrared, luma, options.pip) if options.pip else self.fuse_luma(infrared, luma)
             fused = stretched(fused) if self.stretch else fused
+            if laid.cover is not None:
+                fused = luma + alike(laid.cover[None, None], luma) * (fused - luma)
             return pictures.give(fused, like=two, colour=_colour_of(one, two, options.chroma), dtype=dtype)
 
     def fuse_luma(self, ir: Pixels, vis: Pixels) -> Pixels:
