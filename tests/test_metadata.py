@@ -20,7 +20,7 @@ from PIL.TiffImagePlugin import IFDRational
 from cmmdl.errors import UserError
 from cmmdl.files import ifd
 from cmmdl.files.atomic import write_bytes
-from cmmdl.files.images import _encode, read_image
+from cmmdl.files.images import encode, read_image
 from cmmdl.files.metadata import Metadata, embed, fitting_profile, history_of, read_metadata
 
 SUFFIXES = [".png", ".jpg", ".tif", ".webp"]
@@ -51,7 +51,7 @@ def source(tmp_path: Path) -> Path:
 
 def written(kept: Metadata, path: Path, pixels: NDArray[Any], notes: list[str] | None = None) -> Path:
     said: list[str] = [] if notes is None else notes
-    data = embed(_encode(path, pixels), path.suffix, kept, HISTORY, pixels.shape[:2], said.append)
+    data = embed(encode(path, pixels), path.suffix, kept, HISTORY, pixels.shape[:2], said.append)
     write_bytes(path, data)
     return path
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
+from cmmdl.cli.fuse_thermal import model_of, settle, thermal_options, write_reports
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
 
 @click.command("fuse")
 @click.argument("ir", type=PATH)
-@click.argument("vis", type=PATH)
+@click.argument("vis", type=PATH, required=False)
 @click.option("-o", "--output", "out", type=PATH, required=True, help="File, or folder for two folders.")
 @click.option("--model", default="cmmdl-ivf", show_default=True, metavar="NAME_OR_PATH", help="See `cmmdl models`.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
@@ -68,6 +70,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
 @click.option("--ir-range", type=float, nargs=2, metavar="LOW HIGH", help="Infrared values that mean black and white.")
 @click.option("--vis-range", type=float, nargs=2, metavar="LOW HIGH", help="The same of the visible picture.")
 @click.option("--resize-ir", is_flag=True, help="Resize infrared pictures of another size.")
+@thermal_options
 @click.option(
     "--max-pixels",
     type=click.IntRange(1),
@@ -77,8 +80,11 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     help="Refuse larger pictures.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
+def command(ir: Path, vis: Path | None, out: Path, **options: Any) -> None:
     """Fuse an infrared with a visible picture, or MRI with CT, PET or SPECT: two files, or two folders by file stem.
+
+    Without VIS, IR is a file that holds both, or a folder of them: a radiometric JPEG with its photo, or, with
+    --split rgbt, a picture of four channels.
 
     \b
     Examples:
@@ -89,13 +95,16 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
       cmmdl fuse mri.png pet.png -o fused.png --device cuda
       cmmdl fuse ir.png vis.png -o fused.png --model model.onnx
       cmmdl fuse ir.tif vis.tif -o fused.tif --tile 512 --max-pixels 400000000
+      cmmdl fuse FLIR.jpg -o fused.png --palette iron --temperature celsius.tif
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
         raise UsageError("--overwrite and --skip-existing exclude each other; give one of them")
     if options["depth"]:
         _check_depth(out, options["depth"], options["suffix"])
+    settle(options, out, folder=ir.is_dir())
+    options["one_file"] = vis is None
     try:
-        sys.exit(_run(ir, vis, out, options))
+        sys.exit(_run(ir, ir if vis is None else vis, out, options))
     except OSError as error:
         raise UserError(f"{error.filename or out}: {error.strerror}; check the path and its rights") from error
 
@@ -136,11 +145,14 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     from cmmdl.fusion.folder import fuse_pairs, prepare_folder
 
     fuser = _fuser(options)
-    prepare_folder(out.parent)
+    for folder in _target_folders(out.parent, options):
+        prepare_folder(folder)
     start = time.perf_counter()
-    (outcome,) = fuse_pairs(fuser, [Pair(out.stem, ir, vis, out)], _pair_options(options))
+    pairs, asked = [Pair(out.stem, ir, vis, out)], _pair_options(options)
+    (outcome,) = fuse_pairs(fuser, pairs, asked, options["products"], one_file=options["one_file"])
     if outcome.error:
         raise UserError(outcome.error)
+    write_reports([outcome], options, folder=False)
     _say(
         options,
         f"{out}: fused in {time.perf_counter() - start:.2f} s on {_where(fuser, options)}",
@@ -150,18 +162,20 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
 
 def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     """All pairs of two folders; returns the exit code."""
-    from cmmdl.files.pairs import pair_folders
+    from cmmdl.files.pairs import folder_of_both, pair_folders
     from cmmdl.fusion.folder import prepare_folder
 
     suffixes = {name: options[name] for name in ("ir_suffix", "vis_suffix")}
-    pairs, alone = pair_folders(ir, vis, out, **suffixes, suffix=f".{options['suffix'].lower()}")
+    find = folder_of_both if options["one_file"] else partial(pair_folders, ir)
+    pairs, alone = find(vis, out, **suffixes, suffix=f".{options['suffix'].lower()}")
     there = [pair for pair in pairs if pair.out.exists()]
     if there and not (options["overwrite"] or options["skip_existing"]):
         raise UserError(
             f"{out}: {len(there)} of {len(pairs)} results exist; pass --skip-existing to do the rest or --overwrite"
         )
     todo = [pair for pair in pairs if pair not in there] if options["skip_existing"] else pairs
-    prepare_folder(out)
+    for folder in _target_folders(out, options):
+        prepare_folder(folder)
     failed = _fuse_all(todo, out, options) if todo else []
     _say(options, f"{len(pairs) - len(todo)} existing skipped" if len(todo) < len(pairs) else "")
     _list("failed", failed)
@@ -178,9 +192,11 @@ def _fuse_all(pairs: list[Pair], out: Path, options: dict[str, Any]) -> list[str
     from cmmdl.fusion.folder import fuse_pairs
 
     fuser, start = _fuser(options), time.perf_counter()
-    outcomes = fuse_pairs(fuser, pairs, _pair_options(options))
+    outcomes = fuse_pairs(fuser, pairs, _pair_options(options), options["products"], one_file=options["one_file"])
     bar = tqdm(outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"])
-    failed = [f"{outcome.pair.stem}: {outcome.error}" for outcome in bar if outcome.error]
+    done_with = list(bar)
+    write_reports(done_with, options, folder=True)
+    failed = [f"{outcome.pair.stem}: {outcome.error}" for outcome in done_with if outcome.error]
     seconds, done = time.perf_counter() - start, len(pairs) - len(failed)
     rate = f"{done / seconds:.2f} pictures a second"
     _say(
@@ -190,14 +206,25 @@ def _fuse_all(pairs: list[Pair], out: Path, options: dict[str, Any]) -> list[str
     return failed
 
 
+def _target_folders(out: Path, options: dict[str, Any]) -> list[Path]:
+    """Every folder that something is written into, once."""
+    temperature, report = options["temperature"], options["report"]
+    folders = [out]
+    if temperature is not None:
+        folders.append(temperature.parent if temperature.suffix else temperature)
+    if report is not None:
+        folders.append(report.parent)
+    return list(dict.fromkeys(folders))
+
+
 def _fuser(options: dict[str, Any]) -> Fuser:
     """The fuser as asked."""
     from cmmdl.files.images import quiet_decoders
     from cmmdl.fusion.fuser import Fuser
 
     quiet_decoders()
-    names = ("model", "backend", "device", "precision", "threads", "tile", "stretch", "max_pixels")
-    return Fuser(**{name: options[name] for name in names}, note=_Notes(options["quiet"]))
+    names = ("backend", "device", "precision", "threads", "tile", "stretch", "max_pixels")
+    return Fuser(model_of(options), **{name: options[name] for name in names}, note=_Notes(options["quiet"]))
 
 
 def _pair_options(options: dict[str, Any]) -> FuseOptions:

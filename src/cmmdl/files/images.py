@@ -68,7 +68,7 @@ def write_image(path: str | Path, array: Array) -> None:
         UserError: If the format cannot hold the array, or the file cannot be written.
     """
     path = Path(path)
-    write_bytes(path, _encode(path, array))
+    write_bytes(path, encode(path, array))
 
 
 def check_suffix(path: Path) -> str:
@@ -111,8 +111,8 @@ def list_images(folder: str | Path, *, strip: str = "") -> dict[str, Path]:
     return found
 
 
-def _encode(path: Path, array: Array) -> bytes:
-    """The bytes of the file, made in memory."""
+def encode(path: Path, array: Array) -> bytes:
+    """The bytes of the file that :func:`write_image` would write, made in memory."""
     suffix = check_suffix(path)
     if array.dtype.kind == "f":
         array = array.astype(np.float32)

@@ -49,6 +49,32 @@ def pair_folders(
     return [Pair(stem, first[stem], second[stem], out / f"{stem}{suffix}") for stem in both], alone
 
 
+def folder_of_both(
+    folder: Path, out: Path, *, ir_suffix: str = "", vis_suffix: str = "", suffix: str = ".png"
+) -> tuple[list[Pair], list[str]]:
+    """The files of a folder that each hold both pictures.
+
+    Args:
+        folder: The files.
+        out: Folder of the results, another one.
+        ir_suffix: Taken off the end of stems that have it.
+        vis_suffix: Means nothing here.
+        suffix: Of the results, with its dot.
+
+    Returns:
+        Pairs whose two files are one, in the order of their stems, and no line about partners.
+
+    Raises:
+        UserError: If there is no picture.
+    """
+    if out.resolve() == folder.resolve():
+        raise UsageError(f"{out} is the folder of inputs, results would mix with them; give another folder with -o")
+    found = list_images(folder, strip=ir_suffix)
+    if not found:
+        raise UserError(f"{folder} holds no png, jpg, bmp, tif or webp picture; give the folder that does")
+    return [Pair(stem, path, path, out / f"{stem}{suffix}") for stem, path in sorted(found.items())], []
+
+
 def list_sources(ir: Path, vis: Path, ir_suffix: str, vis_suffix: str) -> tuple[dict[str, Path], dict[str, Path]]:
     """The infrared and the visible pictures by stem, less the suffixes; both may lie in one folder.
 

@@ -100,9 +100,7 @@ def _lay_temperatures(
     thermal = _inverted(thermal) if options.invert_ir else thermal
     given = options.ir_range if isinstance(options.ir_range, tuple) else None
     which = options.grid or ("overlap" if own else "vis")
-    return lay_thermal(
-        thermal, photo, which=which, given=given, resize=options.resize_ir, own_photo=own, note=note
-    )
+    return lay_thermal(thermal, photo, which=which, given=given, resize=options.resize_ir, own_photo=own, note=note)
 
 
 def _inverted(thermal: Thermal) -> Thermal:
@@ -122,7 +120,9 @@ def _refuse_as_visible(vis: AnySource) -> None:
     if not isinstance(vis, str | Path) or radiometric_maker(Path(vis)) is None:
         return
     if radiometric_maker(Path(vis)) == "dji" or flir.RAW in flir.read_records(Path(vis)).places:
-        raise UnusableError(f"{vis} is a radiometric JPEG, given as the visible picture; give it first, the photo second")
+        raise UnusableError(
+            f"{vis} is a radiometric JPEG, given as the visible picture; give it first, the photo second"
+        )
 
 
 def _infrared(ir: Source | Picture, options: FuseOptions, take: Take, note: Note) -> Picture:
@@ -156,7 +156,7 @@ def _unpainted(ir: Source | Picture, options: FuseOptions, take: Take, note: Not
 def inverted(picture: Picture) -> Picture:
     """The picture with black and white exchanged, as of one in which black is hot."""
     low, high = picture.range
-    values = (high + low - picture.pixels.astype(np.float32)) if picture.kind != "tensor" else high + low - picture.pixels
+    values = (
+        (high + low - picture.pixels.astype(np.float32)) if picture.kind != "tensor" else high + low - picture.pixels
+    )
     return replace(picture, pixels=values)
-
-
