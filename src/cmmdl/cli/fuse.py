@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
-from cmmdl.cli.fuse_thermal import model_of, settle, thermal_options, write_reports
+from cmmdl.cli.fuse_thermal import model_of, settle, settle_range, thermal_options, write_reports
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     for folder in _target_folders(out.parent, options):
         prepare_folder(folder)
     start = time.perf_counter()
-    pairs, asked = [Pair(out.stem, ir, vis, out)], _pair_options(options)
+    pairs = [Pair(out.stem, ir, vis, out)]
+    settle_range(pairs, options, fuser.note)
+    asked = _pair_options(options)
     (outcome,) = fuse_pairs(fuser, pairs, asked, options["products"], one_file=options["one_file"])
     if outcome.error:
         raise UserError(outcome.error)
@@ -192,6 +194,7 @@ def _fuse_all(pairs: list[Pair], out: Path, options: dict[str, Any]) -> list[str
     from cmmdl.fusion.folder import fuse_pairs
 
     fuser, start = _fuser(options), time.perf_counter()
+    settle_range(pairs, options, fuser.note)
     outcomes = fuse_pairs(fuser, pairs, _pair_options(options), options["products"], one_file=options["one_file"])
     bar = tqdm(outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"])
     done_with = list(bar)

@@ -14,6 +14,8 @@ from cmmdl.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
+    from cmmdl.files.images import Note
+    from cmmdl.files.pairs import Pair
     from cmmdl.files.thermal import Conditions
     from cmmdl.fusion.folder import Outcome
     from cmmdl.fusion.products import Products
@@ -36,8 +38,8 @@ _OPTIONS = (
     click.option("--spot", "spots", multiple=True, metavar="X,Y", help="Report this pixel's temperature; repeatable."),
     click.option("--box", "boxes", multiple=True, metavar="X,Y,W,H", help="Report this rectangle's; repeatable."),
     click.option("--palette", is_flag=False, flag_value="bluegold", metavar="[NAME]", help="Paint temperatures: "
-                 "bluegold (safe for colour-blind readers), iron, inferno, rainbow, arctic, cividis, viridis, turbo, or "
-                 "own for the file's own."),
+                 "bluegold (safe for colour-blind readers), iron, inferno, rainbow, arctic, cividis, viridis, turbo, "
+                 "or own for the file's own."),
     click.option("--alarm", metavar="above:T", help="Paint only these: above:60, below:5 or between:36:38."),
     click.option("--unit", type=click.Choice(["C", "F", "K"]), help="Of legend, alarm and report.  [default: C]"),
     click.option("--no-legend", is_flag=True, help="No legend beside a painted picture."),
@@ -93,6 +95,18 @@ def model_of(options: dict[str, Any]) -> str | nn.Module:
 
             return BASELINES[owner](**{setting: options[setting]}).eval()
     return str(name)
+
+
+def settle_range(pairs: list[Pair], options: dict[str, Any], note: Note) -> None:
+    """Takes one infrared range for a run of temperatures, in place, and says it as an option to copy."""
+    from cmmdl.fusion.sources import shared_span
+
+    if options["ir_range"] not in (None, "auto"):
+        return
+    span = shared_span([pair.ir for pair in pairs], options["conditions"])
+    if span is not None:
+        options["ir_range"] = span
+        note(f"black and white are {span[0]:g} and {span[1]:g} °C: --ir-range {span[0]:g} {span[1]:g}")
 
 
 def write_reports(outcomes: Iterable[Outcome], options: dict[str, Any], folder: bool) -> None:

@@ -1,4 +1,4 @@
-"""What comes of one fused pair: the picture, painted or not, its temperatures, a report; with what the sources carried."""
+"""What comes of one fused pair: the picture, painted or not, its temperatures, a report; with the sources' metadata."""
 
 from __future__ import annotations
 

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cmmdl.errors import UnusableError
+from cmmdl.errors import UnusableError, UserError
 from cmmdl.files import flir
 from cmmdl.files.images import Note
 from cmmdl.files.jpeg import radiometric_maker
 from cmmdl.files.kinds import kind_of
+from cmmdl.files.levels import Range
 from cmmdl.files.palettes import indexed_values, palette_by_name, recover, values_of
 from cmmdl.files.pictures import Picture, Source
 from cmmdl.files.split import read_rgbt
-from cmmdl.files.thermal import Thermal, read_thermal
-from cmmdl.fusion.laying import Laid, array_of, lay_thermal
+from cmmdl.files.thermal import Conditions, Thermal, read_thermal
+from cmmdl.fusion.laying import Laid, array_of, lay_thermal, span_of
 from cmmdl.fusion.options import FuseOptions
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def lay_sources(
     if thermal is not None:
         return _lay_temperatures(thermal, ir, vis, options, take, note)
     if options.conditions.given:
-        read_thermal(ir if isinstance(ir, str | Path) else "the infrared picture", **options.conditions.given)
+        raise UnusableError(not_radiometric(ir, options))
     if vis is None:
         raise UnusableError(_alone(ir))
     _refuse_as_visible(vis)
@@ -65,7 +67,15 @@ def _thermal(ir: AnySource, options: FuseOptions, note: Note, files: bool) -> Th
     if not isinstance(ir, str | Path):
         return None
     if radiometric_maker(Path(ir)) is not None or (files and is_celsius_tiff(Path(ir))):
-        return read_thermal(ir, **options.conditions.given, note=note)
+        wanted = options.conditions
+        return read_thermal(
+            ir,
+            emissivity=wanted.emissivity,
+            distance=wanted.distance,
+            reflected=wanted.reflected,
+            humidity=wanted.humidity,
+            note=note,
+        )
     return None
 
 
@@ -85,6 +95,42 @@ def is_celsius_tiff(path: Path) -> bool:
         return False
     known = values[np.isfinite(values)]
     return bool(known.size) and bool(known.min() < -1e-6 or known.max() > 1 + 1e-6)
+
+
+def shared_span(paths: list[Path], conditions: Conditions) -> Range | None:
+    """What means black and white for all temperatures of a run.
+
+    At most :data:`MOST` files, evenly spread, are looked at; those that cannot be read are left to say so later.
+
+    Args:
+        paths: Infrared files.
+        conditions: How the scene was.
+
+    Returns:
+        The span, rounded to hundredths; ``None`` if the first file that can be read holds no temperatures.
+    """
+    step = -(-len(paths) // MOST)
+    seen: list[NDArray[np.float32]] = []
+    for path in paths[::step]:
+        try:
+            if radiometric_maker(path) is None and not is_celsius_tiff(path):
+                continue
+            celsius = read_thermal(path, **_given(path, conditions), note=lambda _: None).celsius
+        except UserError:
+            continue
+        seen.append(celsius[np.isfinite(celsius)])
+    if not seen:
+        return None
+    low, high = span_of(np.concatenate(seen))
+    return round(low, 2), round(high, 2)
+
+
+def _given(path: Path, conditions: Conditions) -> dict[str, Any]:
+    return dict(conditions.given) if radiometric_maker(path) is not None else {}
+
+
+MOST = 64
+"""Files of a run whose span decides what means black and white."""
 
 
 def _lay_temperatures(
@@ -107,6 +153,13 @@ def _inverted(thermal: Thermal) -> Thermal:
     raise UnusableError(f"{thermal.name} holds temperatures, of which black-hot is no option; leave out --invert-ir")
 
 
+def not_radiometric(ir: AnySource, options: FuseOptions) -> str:
+    """What is wrong with conditions for a picture that is no radiometric file."""
+    option = next(iter(options.conditions.given))
+    name = str(ir) if isinstance(ir, str | Path) else "the infrared picture"
+    return f"--{option} changes radiometric JPEGs only, and {name} is none; leave it out"
+
+
 def _alone(ir: AnySource) -> str:
     name = str(ir) if isinstance(ir, str | Path) else "the infrared picture"
     return (
@@ -116,7 +169,7 @@ def _alone(ir: AnySource) -> str:
 
 
 def _refuse_as_visible(vis: AnySource) -> None:
-    """A radiometric JPEG as the visible picture would be fused as the camera painted it, a mistake in all likelihood."""
+    """Refuses a radiometric JPEG as the visible picture: it would be fused as the camera painted it."""
     if not isinstance(vis, str | Path) or radiometric_maker(Path(vis)) is None:
         return
     if radiometric_maker(Path(vis)) == "dji" or flir.RAW in flir.read_records(Path(vis)).places:
