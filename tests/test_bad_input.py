@@ -119,7 +119,7 @@ def test_empty(pair: tuple[Path, Path]) -> None:
 def test_text_renamed_png(pair: tuple[Path, Path]) -> None:
     path = pair[0].with_name("text.png")
     path.write_text("This is no picture.\n" * 40)
-    assert f"{path} is no PNG" in refused(path, pair[1], out=path.with_name("out.png"))
+    assert f"{path} is not a PNG" in refused(path, pair[1], out=path.with_name("out.png"))
 
 
 def test_missing(pair: tuple[Path, Path]) -> None:
@@ -173,9 +173,10 @@ def test_nan_in_a_float_tiff(pair: tuple[Path, Path]) -> None:
 def test_floats_without_range(pair: tuple[Path, Path]) -> None:
     path = pair[0].with_name("celsius.tif")
     write_image(path, np.full((20, 30), 21.5, np.float32))
-    line = refused(path, pair[1], out=path.with_name("out.png"))
-    assert f"{path} holds floats from 21.5 to 21.5" in line
-    assert "--ir-range" in line
+    out = path.with_name("out.png")
+    assert f"{path} has the value 21.5 everywhere, which spans no range" in refused(path, pair[1], out=out)
+    line = refused(pair[0], path, out=out)
+    assert f"{path} holds floats from 21.5 to 21.5, outside [0, 1]; give its range: --vis-range" in line
 
 
 def test_sizes_that_differ(pair: tuple[Path, Path]) -> None:
@@ -221,7 +222,7 @@ def test_unknown_model_and_device(pair: tuple[Path, Path]) -> None:
 
 
 def test_formats_that_cannot_hold_it(pair: tuple[Path, Path]) -> None:
-    assert ".gif is no format" in refused(*pair, out=pair[0].with_name("out.gif"), status=2)
+    assert ".gif is not a format" in refused(*pair, out=pair[0].with_name("out.gif"), status=2)
     assert "without suffix" in refused(*pair, out=pair[0].with_name("out"), status=2)
     line = refused(*pair, "--depth", "uint16", out=pair[0].with_name("out.jpg"), status=2)
     assert "out.jpg: .jpg cannot hold uint16; write PNG or TIFF" in line

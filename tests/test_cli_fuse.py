@@ -124,12 +124,12 @@ def test_bad_and_unpaired_are_named_and_the_rest_is_done(folders: Path) -> None:
     assert "2 fused" in result.stdout
 
 
-def test_two_files_of_one_stem_are_refused(folders: Path) -> None:
+def test_two_files_of_one_stem_are_named_and_the_rest_is_done(folders: Path) -> None:
     (folders / "ir/a.bmp").touch()
     result = fuse(folders / "ir", folders / "vis", "-o", folders / "out")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "a.bmp and a.png share the stem 'a'" in result.stderr
-    assert not (folders / "out").exists()
+    assert sorted(path.name for path in (folders / "out").iterdir()) == ["b.png", "c.png"]
 
 
 def test_existing_results(folders: Path) -> None:
@@ -148,7 +148,7 @@ def test_existing_results(folders: Path) -> None:
     assert fuse(*arguments, "--skip-existing").exit_code == 0  # nothing left to do
     assert fuse(*arguments, "--overwrite").exit_code == 0
     assert read_image(folders / "out/b.png").shape == (24, 32, 3)
-    assert "exclude each other" in fuse(*arguments, "--overwrite", "--skip-existing").stderr
+    assert "cannot be combined" in fuse(*arguments, "--overwrite", "--skip-existing").stderr
 
 
 def test_an_existing_file(folders: Path) -> None:
@@ -176,7 +176,7 @@ def test_options_reach_the_fuser(folders: Path) -> None:
     ir = np.linspace(20, 40, 24 * 32, dtype=np.float32).reshape(24, 32)
     write_image(folders / "celsius.tif", ir)
     out = folders / "f.tif"
-    arguments = ["--ir-range", 20, 40, "--depth", "uint16", "--stretch", "--tile", 16, "--threads", 1]
+    arguments = ["--ir-range", "20:40", "--depth", "uint16", "--stretch", "--tile", 16, "--threads", 1]
     result = fuse(folders / "celsius.tif", folders / "vis/c.png", "-o", out, *arguments)
     assert result.exit_code == 0, result.output
     expected = Fuser("mean", stretch=True)(ir, read_image(folders / "vis/c.png"), ir_range=(20, 40), depth="uint16")

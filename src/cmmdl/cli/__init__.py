@@ -9,6 +9,7 @@ import difflib
 import signal
 import sys
 from importlib import import_module
+from threading import current_thread, main_thread
 
 import click
 
@@ -28,14 +29,14 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             near = difflib.get_close_matches(cmd_name, COMMANDS, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(COMMANDS)}."
+            hint = f" Did you mean {near[0]!r}?" if near else f" The commands are: {', '.join(COMMANDS)}."
             raise click.UsageError(f"No such command {cmd_name!r}.{hint}")
         command = import_module(f"cmmdl.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return _with_summary(command)
 
     def invoke(self, ctx: click.Context) -> object:
-        signal.signal(signal.SIGTERM, _terminated)
+        before = signal.signal(signal.SIGTERM, _terminated) if current_thread() is main_thread() else None
         try:
             return super().invoke(ctx)
         except UserError as error:
@@ -44,6 +45,9 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGTERM, before)
 
 
 def _with_summary(command: click.Command) -> click.Command:

@@ -44,12 +44,20 @@ PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--tile", type=click.IntRange(1), metavar="N", help="Fuse in tiles of N pixels.")
 @click.option(
-    "--seconds", type=click.FloatRange(0, min_open=True), default=60, show_default=True, help="For all rows, about."
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=60,
+    show_default=True,
+    help="Approximate time for all rows together.",
 )
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Fresh processes of each row.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Fresh processes for each row.")
 @click.option("--repeats", type=click.IntRange(1), help="Timed calls in each process, instead of --seconds.")
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), default=600, show_default=True, help="Seconds a process."
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=600,
+    show_default=True,
+    help="Seconds that each process may take.",
 )
 @click.option("--baseline", metavar="ROW", help="Show how many times as fast rows are as this one, e.g. torch.")
 @click.option("--json", "json_file", type=PATH, help="Write everything that was measured.")
@@ -99,7 +107,7 @@ def _run(
     """Measures, prints and writes; returns the exit code."""
     import json
 
-    from cmmdl.bench import Plan, measure, table
+    from cmmdl.bench import Plan, measure, printing
     from cmmdl.bench.machine import machine
     from cmmdl.files.atomic import write_bytes
 
@@ -112,11 +120,11 @@ def _run(
         interrupted = True
         for row in rows:
             row.failure = row.failure or ("" if row.processes else "interrupted")
-    click.echo(table.plain(rows, here, against))
+    click.echo(printing.plain(rows, here, against))
     if json_file:
-        write_bytes(json_file, (json.dumps(table.as_dict(rows, here, plan, against), indent=1) + "\n").encode())
+        write_bytes(json_file, (json.dumps(printing.as_dict(rows, here, plan, against), indent=1) + "\n").encode())
     if markdown_file:
-        write_bytes(markdown_file, table.markdown(rows, here, against).encode())
+        write_bytes(markdown_file, printing.markdown(rows, here, against).encode())
     if interrupted:
         return INTERRUPTED
     if all(row.failure for row in rows):

@@ -22,7 +22,7 @@ def command(checkpoint: Path, output: Path, overwrite: bool) -> None:
     from cmmdl.weights.saving import save_model
 
     if output.suffix != ".safetensors":
-        raise UsageError(f"{output}: give an output that ends in .safetensors")
+        raise UsageError(f"{output}: the output's name must end in .safetensors")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists; pass --overwrite to replace it")
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE
+from cmmdl.cli.naming import naming_options, say_note, take_naming
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -25,21 +26,24 @@ PATH = click.Path(path_type=Path, readable=False)
 @click.argument("vis", type=PATH)
 @click.option("-o", "--output", "out", type=PATH, required=True, help="The picture to write: .png, .jpg, ...")
 @click.option("--methods", default="", metavar="NAME,...", help="Models to fuse with, see `cmmdl models`.")
-@click.option("--fused", multiple=True, metavar="NAME=PATH", help="Pictures that are fused already; repeatable.")
+@click.option("--fused", multiple=True, metavar="NAME=PATH", help="Pictures that have been fused already; repeatable.")
 @click.option("--stems", default="", metavar="STEM,...", help="Show these pairs, in this order.")
 @click.option(
-    "--count", type=click.IntRange(1), default=10, show_default=True, help="Show so many, spread over all pairs."
+    "--count",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="How many pairs to show, spread evenly over all.",
 )
-@click.option("--width", type=click.IntRange(16), default=320, show_default=True, help="Of a column in pixels.")
-@click.option("--full", is_flag=True, help="Show pictures in their own size.")
-@click.option("--crop", metavar="X,Y,W,H", help="Show this part only, in pixels, or in parts of 1.")
+@click.option("--width", type=click.IntRange(16), default=320, show_default=True, help="Width of a column in pixels.")
+@click.option("--full", is_flag=True, help="Show pictures at their own size.")
+@click.option("--crop", metavar="X,Y,W,H", help="Show only this part, in pixels or as fractions of the picture.")
 @click.option("--inset", metavar="X,Y,W,H", help="Frame this part and show it enlarged in a corner.")
 @click.option("--stretch", is_flag=True, help="Stretch what is fused here to the full range.")
-@click.option("--title", help="Line at the top  [default: folder, pairs and options; '' for none].")
+@click.option("--title", help="Title; '' leaves it out.  [default: folder, pairs and options]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--overwrite", is_flag=True, help="Replace a sheet that exists.")
-@click.option("--ir-suffix", default="", metavar="TEXT", help="Strip from infrared stems before pairing, e.g. _ir.")
-@click.option("--vis-suffix", default="", metavar="TEXT", help="Strip from visible stems before pairing.")
+@naming_options
 @click.option("--fused-suffix", default="", metavar="TEXT", help="Strip from fused stems, e.g. _{method}.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
@@ -59,6 +63,7 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
     from cmmdl.files.images import check_suffix, quiet_decoders
 
     quiet_decoders()
+    options["naming"] = take_naming(options)
     check_suffix(out)
     if out.exists() and not options["overwrite"]:
         raise UserError(f"{out} exists; pass --overwrite to replace it")
@@ -115,7 +120,7 @@ def _columns(options: dict[str, Any]) -> tuple[dict[str, str], dict[str, Path]]:
         if not (name and equals and path):
             raise UsageError(f"--fused {text!r} is not NAME=PATH")
         if name in models or name in fused:
-            raise UsageError(f"--fused {name!r} names a column that is there already; give another name")
+            raise UsageError(f"--fused {name!r} names a column that already exists; choose another name")
         fused[name] = Path(path)
     return models, fused
 
@@ -136,8 +141,9 @@ def _scenes(
         if len(files) < len(paths):
             raise UsageError(f"{files[0]} is a file, others are folders; give files only or folders only")
         return [Scene(vis.stem, ir, vis, fused)], []
-    suffixes = {name: options[name] for name in ("fused_suffix", "ir_suffix", "vis_suffix")}
-    scenes, excluded = find_scenes(fused, ir, vis, **suffixes)
+    note = (lambda text: None) if options["quiet"] else say_note
+    marks = {"fused_suffix": options["fused_suffix"], "note": note}
+    scenes, excluded = find_scenes(fused, ir, vis, options["naming"], **marks)
     stems = [stem.strip() for stem in options["stems"].split(",") if stem.strip()]
     return choose(scenes, stems=stems, count=options["count"]), concerns(excluded, stems)
 

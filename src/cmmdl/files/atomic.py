@@ -56,7 +56,7 @@ def _write_remedy(error: OSError, path: Path) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "the disk is full; free some space or choose another place, then run it again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"no permission to write in {path.parent}; change its rights or choose another folder"
+        return f"no permission to write in {path.parent}; change its permissions or choose another folder"
     if path.is_dir() or error.errno in (errno.EISDIR, errno.ENOTDIR):
         return "is a folder, or lies below a file; give another file name"
     if error.errno == errno.ENOENT:

@@ -16,7 +16,7 @@ READABLE = (
 WRITABLE = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 _MARKS = (
-    ("png", rb"\x89PNG\r\n\x1a\n"),
+    ("png", rb"\x89PNG"),
     ("jpeg", rb"\xff\xd8\xff"),
     ("tiff", rb"II\*\0|MM\0\*|II\+\0|MM\0\+"),
     ("webp", rb"RIFF....WEBP"),
@@ -70,6 +70,15 @@ def refusal(path: Path, kind: str) -> UnreadableError:
     if kind in _OTHERS:
         return UnreadableError(f"{path} {_OTHERS[kind].format(name=path.name)}")
     return UnreadableError(
-        f"{path} is no PNG, JPEG, TIFF, BMP, WebP, PGM, PPM, JPEG 2000, AVIF or HEIC picture, "
+        f"{path} is not a PNG, JPEG, TIFF, BMP, WebP, PGM, PPM, JPEG 2000, AVIF or HEIC picture, "
         "whatever its name says; convert it first"
     )
+
+
+def is_8_bit(path: Path) -> bool:
+    """Whether the first bytes of a file alone say that it holds no more than 8 bits."""
+    kind = kind_of(path)
+    if kind == "png":
+        with path.open("rb") as file:
+            return file.read(25)[24:25] <= b"\x08"
+    return kind in ("jpeg", "bmp", "webp")

@@ -54,7 +54,7 @@ def read_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> FilePictu
         raise
     except PermissionError as error:
         raise UnreadableError(
-            f"{path}: no permission to read it; change its rights (chmod u+r) and try again"
+            f"{path}: no permission to read it; change its permissions (chmod u+r) and try again"
         ) from error
     except MemoryError as error:
         raise UnreadableError(

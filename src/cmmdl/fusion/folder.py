@@ -9,51 +9,39 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cmmdl.errors import UnwritableError, UserError
 from cmmdl.files.arrays import is_float
 from cmmdl.files.atomic import remove_stale
-from cmmdl.files.images import Note
+from cmmdl.files.images import Note, write_image
+from cmmdl.files.notes import ResultNote
 from cmmdl.files.pairs import Pair
-from cmmdl.files.pictures import Picture, result_dtype
+from cmmdl.files.pictures import Picture
 from cmmdl.fusion.fuser import Fuser
-from cmmdl.fusion.laying import Laid
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
-from cmmdl.fusion.products import PICTURES, Products, Sources, check, write_products
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a pair; ``error`` is empty if it was fused, ``report`` is what was measured if that was asked."""
+    """What became of a pair; ``error`` is empty if it was fused."""
 
     pair: Pair
     error: str = ""
-    report: dict[str, Any] | None = None
 
 
 WORKERS = min(4, os.cpu_count() or 1)
 """Threads that read, and as many that write; so many pairs are held in memory decoded, and as many results."""
 
 
-def fuse_pairs(
-    fuser: Fuser,
-    pairs: list[Pair],
-    options: FuseOptions = DEFAULTS,
-    products: Products = PICTURES,
-    *,
-    one_file: bool = False,
-) -> Iterator[Outcome]:
+def fuse_pairs(fuser: Fuser, pairs: list[Pair], options: FuseOptions = DEFAULTS) -> Iterator[Outcome]:
     """Fuses pairs one after the other; meanwhile the next ones are read and the last results are written.
 
     Args:
         fuser: Does the work.
         pairs: All lead into one folder, which is created.
         options: Of every pair.
-        products: What is wanted of every pair.
-        one_file: Whether the infrared file of each pair holds the visible picture too.
 
     Yields:
         An outcome a pair, in order, as soon as it is known.
@@ -62,66 +50,61 @@ def fuse_pairs(
         UserError: If results cannot be written, since that will not be better for the next one.
     """
 
-    def read(pair: Pair) -> Laid:
-        laid = fuser.lay(pair.ir, None if one_file else pair.vis, options, files=True)
-        check(laid, products, options, str(pair.ir))
-        return laid
+    def read(pair: Pair) -> tuple[Picture, Picture]:
+        return fuser.take(pair.ir, "infrared", options.ir_range), fuser.take(pair.vis, "visible", options.vis_range)
 
-    def fuse(pair: Pair, laid: Laid) -> Future[dict[str, Any] | None]:
-        depth = options.depth or depth_that_fits(laid.vis, pair.out, fuser.note) or result_dtype(laid.vis, None)
-        fused = fuser.fuse_laid(laid, replace(options, depth="float32" if products.paints else depth))
+    def fuse(pair: Pair, one: Picture, two: Picture) -> Future[None]:
+        dropped.update(one.metadata + two.metadata)
+        depth = options.depth or depth_that_fits(two, pair.out, fuser.note)
+        fused = fuser.fuse(one, two, replace(options, depth=depth))
         assert isinstance(fused, np.ndarray)
-        files, wanted = Sources(pair.ir, pair.vis, pair.out), _of_pair(products, pair)
-        return writers.submit(write_products, laid, fused, files, wanted, options, depth, fuser.note)
+        return writers.submit(write_image, pair.out, fused)
 
+    dropped = set[str]()
     readers, writers = ThreadPoolExecutor(WORKERS), ThreadPoolExecutor(WORKERS)
-    to_read, ahead = iter(pairs), deque[Future[Laid]]()
-    behind = deque[tuple[Pair, Future[dict[str, Any] | None]]]()
+    to_read, ahead = iter(pairs), deque[Future[tuple[Picture, Picture]]]()
+    behind = deque[tuple[Pair, Future[None]]]()
     try:
         for pair in pairs:
             ahead.extend(readers.submit(read, following) for following in islice(to_read, WORKERS + 1 - len(ahead)))
             try:
-                behind.append((pair, fuse(pair, ahead.popleft().result())))
+                behind.append((pair, fuse(pair, *ahead.popleft().result())))
             except UserError as error:
                 behind.append((pair, _failed(error)))
             while len(behind) > WORKERS or (behind and behind[0][1].done()):
                 yield _outcome(*behind.popleft())
         while behind:
             yield _outcome(*behind.popleft())
+        if dropped:
+            fuser.note(f"what the pictures hold beside pixels is not in the results: {', '.join(sorted(dropped))}")
     finally:
         for pool in (readers, writers):
             pool.shutdown(cancel_futures=True)
 
 
-def _of_pair(products: Products, pair: Pair) -> Products:
-    """What is wanted of one pair: its own file of temperatures in the folder of them."""
-    if products.temperature is None or products.temperature.suffix:
-        return products
-    return replace(products, temperature=products.temperature / f"{pair.stem}.temperature.tif")
-
-
-def _failed(error: UserError) -> Future[dict[str, Any] | None]:
+def _failed(error: UserError) -> Future[None]:
     """What has failed before it was written."""
-    future = Future[dict[str, Any] | None]()
+    future = Future[None]()
     future.set_exception(error)
     return future
 
 
-def _outcome(pair: Pair, written: Future[dict[str, Any] | None]) -> Outcome:
+def _outcome(pair: Pair, written: Future[None]) -> Outcome:
     """Waits until a result is written, or raises what no other pair would survive either."""
     try:
-        return Outcome(pair, report=written.result())
+        written.result()
     except UserError as error:
         if isinstance(error, UnwritableError):
             raise
         return Outcome(pair, str(error))
+    return Outcome(pair)
 
 
 def depth_that_fits(vis: Picture, out: Path, note: Note) -> str | None:
     """``uint16`` for a visible picture of floats whose result is a PNG, which holds none; else no depth of its own."""
     if not is_float(vis.pixels) or out.suffix.lower() != ".png":
         return None
-    note("visible pictures of floats give 16-bit PNGs; ask for --format tif (or .tif) to keep floats")
+    note(ResultNote("visible pictures of floats give 16-bit PNGs; ask for --format tif (or .tif) to keep floats"))
     return "uint16"
 
 

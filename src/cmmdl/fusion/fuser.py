@@ -10,18 +10,16 @@ from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cmmdl.errors import UnusableError, UserError
+from cmmdl.errors import UserError
 from cmmdl.files import pictures
 from cmmdl.files.arrays import Pixels, alike, namespace
 from cmmdl.files.images import MAX_PIXELS, Note
-from cmmdl.files.levels import Range
 from cmmdl.files.levels import stretch as stretched
+from cmmdl.files.notes import ResultNote
 from cmmdl.files.pictures import Picture, Result, Source
-from cmmdl.files.thermal import Thermal
-from cmmdl.fusion.laying import Laid
+from cmmdl.files.ranges import Given, Side
+from cmmdl.fusion.fitting import check_same_size, colour_note, resized_to_fit
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
-from cmmdl.fusion.pip import window
-from cmmdl.fusion.sources import lay_sources
 from cmmdl.fusion.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 from cmmdl.runtimes.choice import open_backend
 from cmmdl.runtimes.memory import available_bytes
@@ -62,7 +60,8 @@ class Fuser:
         stretch: Stretch each fused luma to the full range by its own minimum and maximum, as the tables of most
             papers do.
         max_pixels: Largest picture file that is read.
-        note: Called with a line about anything worth knowing: dropped alpha, tiling. By default a warning.
+        note: Called with a line about anything worth knowing: dropped alpha, values that hardly use their type, tiling.
+            By default a warning. What concerns pictures is said once for each side.
 
     With torch on a CPU with glibc the process keeps freed memory from then on
     (:func:`cmmdl.models.allocator.reuse_memory`): without that, two thirds of the network's time are page faults.
@@ -85,12 +84,13 @@ class Fuser:
         note: Note = warnings.warn,
     ) -> None:
         if tile is not None and tile < 1:
-            raise UserError(f"a tile of {tile} pixels is none; give --tile 512, or leave it out")
+            raise UserError(f"the tile must be at least 1 pixel, not {tile}; give --tile 512, or leave it out")
         self.backend = open_backend(model, backend, device=device, precision=precision, threads=threads, note=note)
         self.tile = tile
         self.stretch = stretch
         self.max_pixels = max_pixels
         self.note = note
+        self._said: dict[str, bool] = {}
 
     @property
     def device(self) -> Any:
@@ -104,38 +104,30 @@ class Fuser:
 
     def __call__(
         self,
-        ir: Source | Picture | Thermal,
-        vis: Source | Picture | None = None,
+        ir: Source | Picture,
+        vis: Source | Picture,
         *,
-        ir_range: Range | None = None,
-        vis_range: Range | None = None,
+        ir_range: Given = None,
+        vis_range: Given = None,
         depth: str | None = None,
         chroma: Literal["vis", "ir"] = "vis",
         resize_ir: bool = False,
-        grid: Literal["vis", "overlap", "ir"] | None = None,
-        ir_palette: str | None = None,
-        invert_ir: bool = False,
     ) -> Result:
         """Fuses one pair, or a batch of pairs given as tensors.
 
         Args:
             ir: Infrared, or MRI: a path, a Pillow picture, an array ``(H, W)`` or ``(H, W, 3)``, or a tensor
                 ``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)``. Whole numbers of any usual type, or floats in [0, 1].
-                Temperatures of :func:`cmmdl.read_thermal`, or a radiometric JPEG, are laid on the visible picture.
             vis: Visible, or CT, PET, SPECT; of the same size. The result is of its kind; of paths it is an array.
-                Left out, it is the photo within the radiometric JPEG.
-            ir_range: The values of ``ir`` that mean black and white, for example ``(0, 4095)``. Others are clipped.
+            ir_range: The values of ``ir`` that mean black and white, others are clipped: ``(7000, 8500)``, percentages
+                ``"1%:99%"``, or ``"auto"``, which takes what the values of this call span where they use less than half
+                of their type; a batch shares it, ``"each"`` does not. By default the type's, with a warning where
+                they use less than an eighth of it; ``"type"`` is the same without the warning.
             vis_range: The same for ``vis``.
             depth: ``"uint8"``, ``"uint16"`` or ``"float32"``; by default that of ``vis``. Whole numbers of the
                 result always run from 0 to their type's maximum and floats from 0 to 1.
             chroma: Which one's colour is kept where both have some.
             resize_ir: Resize ``ir`` to the size of ``vis`` rather than refuse different sizes.
-            grid: Whose pixels the result has where temperatures are laid on a photo: ``"vis"`` for the whole photo,
-                ``"overlap"`` for its part in the thermal field of view, ``"ir"`` for the thermal picture's. By default
-                ``"overlap"`` for the photo within the file, else ``"vis"``.
-            ir_palette: The palette that ``ir`` is painted in, to take its values back: a name, or ``"auto"`` to
-                recognise it.
-            invert_ir: Whether black is hot in ``ir``.
 
         Returns:
             The fused picture, exactly as high and wide as ``vis``; of three channels if ``vis`` has three or the
@@ -144,12 +136,9 @@ class Fuser:
         Raises:
             UserError: If a picture cannot be read or used; the message names it and says what to do.
         """
-        asked = FuseOptions(ir_range, vis_range, depth, chroma, resize_ir, grid, ir_palette, invert_ir)
-        return self.fuse(ir, vis, asked)
+        return self.fuse(ir, vis, FuseOptions(ir_range, vis_range, depth, chroma, resize_ir))
 
-    def fuse(
-        self, ir: Source | Picture | Thermal, vis: Source | Picture | None = None, options: FuseOptions = DEFAULTS
-    ) -> Result:
+    def fuse(self, ir: Source | Picture, vis: Source | Picture, options: FuseOptions = DEFAULTS) -> Result:
         """As a call, with its options as one value.
 
         Args:
@@ -158,43 +147,24 @@ class Fuser:
             options: What is asked for.
         """
         with _memory_errors():
-            return self.fuse_laid(self.lay(ir, vis, options), options)
-
-    def lay(
-        self,
-        ir: Source | Picture | Thermal,
-        vis: Source | Picture | None,
-        options: FuseOptions = DEFAULTS,
-        *,
-        files: bool = False,
-    ) -> Laid:
-        """Reads a pair and lays both on one grid ahead of the call, for example in another thread.
-
-        Args:
-            ir: As in a call.
-            vis: As in a call.
-            options: What is asked for.
-            files: Whether floats beyond [0, 1] in a TIFF are degrees Celsius, as on the command line.
-
-        Raises:
-            UserError: If something cannot be read or used.
-        """
-        return lay_sources(ir, vis, options, self.take, self.note, files=files)
-
-    def fuse_laid(self, laid: Laid, options: FuseOptions = DEFAULTS) -> Result:
-        """Fuses what :meth:`lay` gave; where its infrared picture does not reach, the visible one stays."""
-        one, two = laid.ir, laid.vis
-        with _memory_errors():
+            one, two = self.take(ir, "infrared", options.ir_range), self.take(vis, "visible", options.vis_range)
             dtype = pictures.result_dtype(two, options.depth)
-            one = one.resized(two.size) if options.resize_ir else one
-            _check_same_size(one, two)
+            one = resized_to_fit(one, two) if options.resize_ir else one
+            check_same_size(one, two)
+            self._tell(one, two)
             luma = two.luma()
-            infrared = alike(one.luma(), luma)
-            fused = window(infrared, luma, options.pip) if options.pip else self.fuse_luma(infrared, luma)
+            fused = self.fuse_luma(alike(one.luma(), luma), luma)
             fused = stretched(fused) if self.stretch else fused
-            if laid.cover is not None:
-                fused = luma + alike(laid.cover[None, None], luma) * (fused - luma)
             return pictures.give(fused, like=two, colour=_colour_of(one, two, options.chroma), dtype=dtype)
+
+    def _tell(self, ir: Picture, vis: Picture) -> None:
+        """Says what is worth knowing about two pictures, each kind once a side."""
+        said = {f"ir {kind}": text for kind, text in ir.notes.items()}
+        said |= {f"vis {kind}": text for kind, text in vis.notes.items()} | {"ir colours": colour_note(ir, vis)}
+        for key, text in said.items():
+            if text and key not in self._said:
+                self._said[key] = True
+                self.note(ResultNote(text))
 
     def fuse_luma(self, ir: Pixels, vis: Pixels) -> Pixels:
         """Fuses ``(B, 1, H, W)`` floats in [0, 1], in tiles where it was asked or memory is short.
@@ -232,7 +202,8 @@ class Fuser:
             count = tile_count(height, width, tile=tile, overlap=overlap)
             fuse = partial(fuse_tiled, overlap=overlap)
         if self.tile is None:
-            self.note(f"{width}x{height} does not fit into the free memory: fused in {count} tiles of {tile} pixels")
+            tiles = f"fused in {count} tiles of {tile} pixels"
+            self.note(ResultNote(f"{width}x{height} does not fit into the free memory: {tiles}"))
         return fuse(self._run, ir, vis, tile=tile)
 
     def _run(self, ir: Pixels, vis: Pixels) -> Pixels:
@@ -250,7 +221,7 @@ class Fuser:
         free = available_bytes(self.device)
         return float("inf") if free is None else SHARE * free / self.backend.bytes_per_pixel
 
-    def take(self, source: Source | Picture, side: str, given: Range | None = None) -> Picture:
+    def take(self, source: Source | Picture, side: str, given: Given = None) -> Picture:
         """Reads and checks one picture ahead of the call, for example in another thread.
 
         Args:
@@ -264,7 +235,8 @@ class Fuser:
         if isinstance(source, Picture):
             return source
         name = f"the {side} picture"
-        return pictures.take(source, name=name, given=given, max_pixels=self.max_pixels, note=self.note)
+        option: Side = "ir" if side == "infrared" else "vis"
+        return pictures.take(source, name=name, side=option, given=given, max_pixels=self.max_pixels)
 
 
 class _OutOfMemoryError(UserError):
@@ -280,7 +252,7 @@ def _memory_errors() -> Iterator[None]:
         words = ("out of memory", "can't allocate memory", "not enough memory")
         if isinstance(error, MemoryError) or any(word in str(error) for word in words):
             remedy = "use (smaller) tiles with --tile, a smaller picture, or close other programs"
-            raise _OutOfMemoryError(f"the memory does not suffice: {remedy}") from error
+            raise _OutOfMemoryError(f"not enough memory: {remedy}") from error
         raise
 
 
@@ -288,13 +260,3 @@ def _colour_of(ir: Picture, vis: Picture, chroma: str) -> Picture | None:
     """Whose chroma the result has: the coloured one's, and of two coloured ones that of ``chroma``."""
     coloured = [side for side in (vis, ir) if not side.is_grey]
     return coloured[-1 if chroma == "ir" else 0] if coloured else None
-
-
-def _check_same_size(ir: Picture, vis: Picture) -> None:
-    if len(ir.pixels) != len(vis.pixels):
-        raise UnusableError(
-            f"{ir.name}: a batch of {len(ir.pixels)}, {vis.name}: one of {len(vis.pixels)}; make them equal"
-        )
-    if ir.size != vis.size:
-        sizes = f"{ir.name} is {ir.size[1]}x{ir.size[0]}, {vis.name} is {vis.size[1]}x{vis.size[0]}"
-        raise UnusableError(f"{sizes}: both must show one scene in one size; --resize-ir resizes the infrared one")

@@ -108,7 +108,7 @@ def exported_file(model: Model, backend: str, note: Note) -> Path:
         )
     if isinstance(model, ExportedFile):
         if model.openvino and backend != "openvino":
-            raise UsageError(f"{model.path}: a file of OpenVINO; use --backend openvino, or export with --format onnx")
+            raise UsageError(f"{model.path}: an OpenVINO file; use --backend openvino, or export with --format onnx")
         if not model.path.is_file():
             raise UnreadableError(f"{model.path}: there is no such file; check the path")
         return model.path
@@ -141,7 +141,7 @@ def _check_cpu(backend: str, device: str | torch.device, precision: str) -> None
     if str(device) not in ("auto", "cpu"):
         raise UsageError(f"{backend} runs on the CPU, not on {device}; use --backend torch, or --device cpu")
     if precision == "float64" or (precision == "bfloat16" and backend == "onnxruntime"):
-        raise UsageError(f"{backend} has no precision {precision}; use --backend torch, or leave --precision out")
+        raise UsageError(f"{backend} has no precision {precision}; use --backend torch, or leave out --precision")
 
 
 def _has_gpu() -> bool:

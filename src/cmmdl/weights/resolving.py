@@ -111,7 +111,7 @@ def resolve(model: Any) -> Model:
     if torch is not None and isinstance(model, torch.nn.Module):
         return Module(model)
     if not isinstance(model, str | Path):
-        raise UserError(f"a {type(model).__name__} is no model; give a name, a file or a torch module")
+        raise UserError(f"a {type(model).__name__} is not a model; give a name, a file or a torch module")
     card = find_card(str(model))
     return Named(card) if card is not None else _file(Path(model))
 

@@ -91,9 +91,9 @@ def export_model(
 
 def _check_arguments(output: Path, format: str, precision: str) -> None:
     if format not in FORMATS:
-        raise UsageError(f"format {format!r} is unknown; there are {', '.join(FORMATS)}")
+        raise UsageError(f"format {format!r} is unknown; choose from {', '.join(FORMATS)}")
     if precision not in PRECISIONS:
-        raise UsageError(f"precision {precision!r} is unknown; there are {', '.join(PRECISIONS)}")
+        raise UsageError(f"precision {precision!r} is unknown; choose from {', '.join(PRECISIONS)}")
     if output.suffix != SUFFIXES[format]:
         raise UsageError(f"{output}: an {format} file ends in {SUFFIXES[format]}; rename the output or change --format")
     if not output.parent.is_dir():
@@ -103,7 +103,7 @@ def _check_arguments(output: Path, format: str, precision: str) -> None:
 def _inference_module(model: Model) -> nn.Module:
     """A module in eval mode whose branches are merged, where it has such."""
     if isinstance(model, ExportedFile):
-        raise UserError(f"{model.path} is exported already; give a name or a .safetensors file")
+        raise UserError(f"{model.path} is already exported; give a name or a .safetensors file")
     return merged(copy.deepcopy(model.module).cpu().eval() if isinstance(model, Module) else load_model(model))
 
 
