@@ -50,34 +50,54 @@ def agree(surfaces: Surfaces, model: str, *, widths: tuple[float, ...], extent: 
     Returns:
         The matrix by which blocks move from their centres.
     """
-    side = np.arange(-surfaces.radius, surfaces.radius + 1, dtype=np.float64)
     middle = surfaces.centres.mean(axis=0)
     points = (surfaces.centres - middle) / extent
     columns = design(points, model)
-    likely = np.exp(SHARPNESS * surfaces.values)
+    likely = likelihood(surfaces)
     matrix = np.eye(3)
     for width in widths:
-        shift = moved(matrix, surfaces.centres) - surfaces.centres
-        near_x = np.exp(-((side - shift[:, :1]) ** 2) / (2 * width**2))
-        near_y = np.exp(-((side - shift[:, 1:]) ** 2) / (2 * width**2))
-        by_x = np.einsum("kyx,ky->kx", likely, near_y) * near_x
-        by_y = np.einsum("kyx,kx->ky", likely, near_x) * near_y
-        mass = by_x.sum(axis=1) + 1e-12
-        target = np.stack([by_x @ side / mass, by_y @ side / (by_y.sum(axis=1) + 1e-12)], axis=1)
-        trust = surfaces.weight * reliability(surfaces, mass / (near_x.sum(1) * near_y.sum(1) + 1e-9))
+        target, trust = follow(surfaces, likely, moved(matrix, surfaces.centres) - surfaces.centres, width)
         matrix = as_matrix(solve(columns, target, trust, prior), middle, extent)
     return matrix
 
 
-def reliability(surfaces: Surfaces, mass: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much likelier the neighbourhood of the transform is than all shifts of the block on average."""
-    average = np.exp(SHARPNESS * surfaces.values).mean(axis=(1, 2))
-    return np.clip(np.log(mass / average + 1e-9), 0.02, 4)
+def likelihood(surfaces: Surfaces) -> NDArray[np.float64]:
+    """How likely each shift of each block is, up to a factor."""
+    return np.exp(SHARPNESS * surfaces.values.astype(np.float64))
 
 
-def solve(columns: NDArray[np.float64], target: NDArray[np.float64], trust: NDArray[np.float64], prior: float):
-    weight = np.repeat(trust / max(trust.sum(), 1e-9), 2)
-    normal = columns.T @ (weight[:, None] * columns) + np.diag(prior * PRIOR[: columns.shape[1]]) + 1e-9 * np.eye(columns.shape[1])
+def follow(
+    surfaces: Surfaces, likely: NDArray[np.float64], shift: NDArray[np.float64], width: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where each block would go from its present shift, and how much its word counts.
+
+    Args:
+        surfaces: Of all blocks.
+        likely: Their :func:`likelihood`.
+        shift: ``(blocks, 2)`` present shifts in x and y.
+        width: Sigma of the neighbourhood looked at, in pixels.
+
+    Returns:
+        ``(blocks, 2)`` shifts and ``(blocks,)`` weights.
+    """
+    side = np.arange(-surfaces.radius, surfaces.radius + 1, dtype=np.float64)
+    near_x = np.exp(-((side - shift[:, :1]) ** 2) / (2 * width**2))
+    near_y = np.exp(-((side - shift[:, 1:]) ** 2) / (2 * width**2))
+    by_x = np.einsum("kyx,ky->kx", likely, near_y) * near_x
+    by_y = np.einsum("kyx,kx->ky", likely, near_x) * near_y
+    mass = by_x.sum(axis=1) + 1e-12
+    target = np.stack([by_x @ side / mass, by_y @ side / (by_y.sum(axis=1) + 1e-12)], axis=1)
+    there = mass / (near_x.sum(axis=1) * near_y.sum(axis=1) + 1e-9)
+    return target, surfaces.weight * np.clip(np.log(there / likely.mean(axis=(1, 2)) + 1e-9), 0.02, 4)
+
+
+def solve(
+    columns: NDArray[np.float64], target: NDArray[np.float64], trust: NDArray[np.float64], prior: float
+) -> NDArray[np.float64]:
+    """Weighted least squares with :data:`PRIOR`."""
+    weight = np.repeat(trust / max(float(trust.sum()), 1e-9), 2)
+    held = np.diag(prior * PRIOR[: columns.shape[1]] + 1e-9)
+    normal = columns.T @ (weight[:, None] * columns) + held
     return np.linalg.solve(normal, columns.T @ (weight * target.reshape(-1)))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmmdl.align.blocks import Surfaces
-from cmmdl.align.fit import agree, sample
+from cmmdl.align.fit import agree
 from cmmdl.align.geometry import Matrix, Size, corner_error, moved
 
 NEAR = 2.0
@@ -22,54 +24,73 @@ ASTRAY = 5.0
 
 
 @dataclass(frozen=True)
+class Support:
+    """How many blocks have their own best place where a transform puts them.
+
+    Attributes:
+        share: Of the structure, less what chance would give; 0 is chance and 1 all.
+        blocks: How many blocks of equal weight say so.
+        agrees: ``(all blocks,)`` which.
+        off: ``(all blocks,)`` distance of each one's own best place, in pixels of the grid.
+    """
+
+    share: float
+    blocks: float
+    agrees: NDArray[np.bool_]
+    off: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What speaks for a transform.
 
     Attributes:
-        share: Of the structure whose best place lies within :data:`NEAR` pixels of the transform, less what chance
-            would give; 0 is chance and 1 all.
-        blocks: How many independent blocks say so.
-        contrast: Mean correlation at the transform above that of other shifts.
+        support: Of the blocks.
         halves: Distance at the corners between the transforms of two halves of the blocks, in pixels of the grid.
         residual: Median distance of agreeing blocks from the transform, in pixels of the grid.
         spread: The shorter extent of the agreeing blocks against that of the overlap.
     """
 
-    share: float
-    blocks: float
-    contrast: float
+    support: Support
     halves: float
     residual: float
     spread: float
 
 
-def evidence(surfaces: Surfaces, step: Matrix, size: Size) -> Evidence:
+def support(surfaces: Surfaces, step: Matrix) -> Support:
     """Asks every block for its own best place and compares.
+
+    Args:
+        surfaces: Of the blocks around the last but one transform.
+        step: The correction found from them.
+    """
+    weight = surfaces.weight / max(float(surfaces.weight.sum()), 1e-9)
+    off = np.linalg.norm(own_places(surfaces) - (moved(step, surfaces.centres) - surfaces.centres), axis=1)
+    agrees = off <= NEAR
+    chance = np.pi * NEAR**2 / (2 * surfaces.radius + 1) ** 2
+    share = (float(weight[agrees].sum()) - chance) / (1 - chance)
+    return Support(share, 1 / max(float((weight**2).sum()), 1e-9), agrees, off)
+
+
+def evidence(surfaces: Surfaces, step: Matrix, size: Size) -> Evidence:
+    """All that speaks for a transform.
 
     Args:
         surfaces: Of the blocks around the last but one transform.
         step: The correction found from them.
         size: Of their grid.
     """
-    weight = surfaces.weight / max(float(surfaces.weight.sum()), 1e-9)
-    shift = moved(step, surfaces.centres) - surfaces.centres
-    off = np.linalg.norm(own_places(surfaces) - shift, axis=1)
-    agrees = off <= NEAR
-    chance = np.pi * NEAR**2 / (2 * surfaces.radius + 1) ** 2
-    share = (float(weight[agrees].sum()) - chance) / (1 - chance)
-    contrast = float((weight * (sample(surfaces, shift) - surfaces.values.mean(axis=(1, 2)))).sum())
+    seen = support(surfaces, step)
     return Evidence(
-        share,
-        1 / float((weight**2).sum()),
-        contrast,
+        seen,
         halves(surfaces, size),
-        float(np.median(off[agrees])) if agrees.any() else float("inf"),
-        spread(surfaces.centres[agrees], weight[agrees], size),
+        float(np.median(seen.off[seen.agrees])) if seen.agrees.any() else float("inf"),
+        spread(surfaces.centres[seen.agrees], surfaces.weight[seen.agrees], size),
     )
 
 
-def strength(seen: Evidence) -> float:
-    """Agreement beyond chance in standard deviations of a share: about 0 to 2 by chance, 3 to 14 where pictures match."""
+def strength(seen: Support) -> float:
+    """Agreement beyond chance in standard deviations of a share: 0 to 2 by chance, 3 to 14 where pictures match."""
     return max(0.0, seen.share) * seen.blocks**0.5
 
 
@@ -81,11 +102,11 @@ def confidence(seen: Evidence, back: float) -> float:
         back: Distance at the corners between the transform and that found backwards from a disturbed start, in
             pixels of a picture 512 wide.
     """
-    terms = (STRONG / max(strength(seen), 1e-3), seen.halves / APART, back / ASTRAY)
+    terms = (STRONG / max(strength(seen.support), 1e-3), seen.halves / APART, back / ASTRAY)
     return float(np.prod([1 / (1 + min(term, 1e3) ** 6) for term in terms]))
 
 
-def own_places(surfaces: Surfaces) -> np.ndarray:
+def own_places(surfaces: Surfaces) -> NDArray[Any]:
     """``(blocks, 2)`` each block's best shift in x and y, to a fraction of a pixel."""
     count, side = len(surfaces.values), 2 * surfaces.radius + 1
     flat = surfaces.values.reshape(count, -1).argmax(axis=1)
@@ -106,7 +127,7 @@ def halves(surfaces: Surfaces, size: Size) -> float:
     return corner_error(parts[0], parts[1], size)
 
 
-def spread(points: np.ndarray, weight: np.ndarray, size: Size) -> float:
+def spread(points: NDArray[Any], weight: NDArray[Any], size: Size) -> float:
     """Smaller standard deviation of points, against that of an evenly covered picture's shorter side."""
     if len(points) < 3:
         return 0.0

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmmdl.align.choose import simplest
+from cmmdl.align.elastic import field
 from cmmdl.align.geometry import Matrix, corner_error, middle, resizing, sane, shifting, turning, zoom
 from cmmdl.align.judge import confidence, evidence, strength
 from cmmdl.align.level import Refined, Rule, refine
@@ -68,6 +69,8 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
         found = max(found, settled(a, b, search_wide(a, b), warp, plain), key=lambda one: one.confidence)
     if not found.ok and looks_mirrored(a, b, near.score):
         return replace(found, status="mirrored")
+    if found.ok and warp == "elastic":
+        return replace(found, field=field(a, b, found.matrix))
     return found
 
 
@@ -140,7 +143,7 @@ def judged(answer: Alignment, ir: Plane, vis: Plane, found: Refined) -> Alignmen
     if sure >= GATE:
         status = "ok" if seen.spread > LEAST_SPREAD else "degenerate"
     else:
-        status = "foreign" if strength(seen) < CHANCE else "low_confidence"
+        status = "foreign" if strength(seen.support) < CHANCE else "low_confidence"
     return replace(answer, status=status, confidence=sure, residual_px=min(seen.residual * per_pixel, 999.0))
 
 

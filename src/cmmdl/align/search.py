@@ -108,10 +108,7 @@ class Search:
         visible = structure(vis.grey, vis.known)
         for degrees in angles:
             moved, known, turn = turned(maps, ir.known, degrees)
-            least = LEAST_OVERLAP * min(known.shape[0], vis.known.shape[0]), LEAST_OVERLAP * min(known.shape[1], vis.known.shape[1])
-            shape = tuple(
-                fft.next_fast_len(int(a + b - o) + 1) for a, b, o in zip(known.shape, vis.known.shape, least, strict=True)
-            )
+            shape = padded(known.shape, vis.known.shape)
             key = (*shape, *vis.size)
             if key not in self.ready:
                 self.ready[key] = Spectra(visible, vis.known, shape)
@@ -123,6 +120,13 @@ class Search:
                 x = column if column < vis.size[0] else column - shape[1]
                 shift = np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
                 yield Start(to_vis @ shift @ turn @ from_ir, value, ratio, degrees)
+
+
+def padded(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width for the transforms, so that shifts with enough overlap do not wrap around."""
+    sides = (one + two - LEAST_OVERLAP * min(one, two) + 1 for one, two in zip(a, b, strict=True))
+    height, width = (fft.next_fast_len(int(side)) for side in sides)
+    return height, width
 
 
 def scales(least: float, most: float, step: float) -> list[float]:

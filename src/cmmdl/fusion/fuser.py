@@ -20,6 +20,7 @@ from cmmdl.files.pictures import Picture, Result, Source
 from cmmdl.files.ranges import Given, Side
 from cmmdl.fusion.fitting import check_same_size, colour_note, resized_to_fit
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
+from cmmdl.fusion.placing import Placed, covered, place
 from cmmdl.fusion.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 from cmmdl.runtimes.choice import open_backend
 from cmmdl.runtimes.memory import available_bytes
@@ -112,6 +113,12 @@ class Fuser:
         depth: str | None = None,
         chroma: Literal["vis", "ir"] = "vis",
         resize_ir: bool = False,
+        align: str | None = None,
+        transform: str | Path | None = None,
+        shift: tuple[float, float] = (0.0, 0.0),
+        zoom: float = 1.0,
+        rotate: float = 0.0,
+        grid: Literal["vis", "overlap", "ir"] | None = None,
     ) -> Result:
         """Fuses one pair, or a batch of pairs given as tensors.
 
@@ -128,15 +135,26 @@ class Fuser:
                 result always run from 0 to their type's maximum and floats from 0 to 1.
             chroma: Which one's colour is kept where both have some.
             resize_ir: Resize ``ir`` to the size of ``vis`` rather than refuse different sizes.
+            align: Lay ``ir`` on ``vis`` first, where that is sure: ``"auto"``, or one of
+                :data:`cmmdl.align.transform.WARPS`. Sizes and fields of view may differ.
+            transform: A stored transform instead, see :func:`cmmdl.align.save`.
+            shift: Moves ``ir`` right and down, in pixels of ``vis``.
+            zoom: Enlarges ``ir`` about the middle of ``vis``.
+            rotate: Turns ``ir`` clockwise about the same point, in degrees.
+            grid: Whose pixels the result has: ``"vis"`` (default), ``"overlap"`` or ``"ir"``.
 
         Returns:
-            The fused picture, exactly as high and wide as ``vis``; of three channels if ``vis`` has three or the
+            The fused picture, exactly as high and wide as ``vis`` unless ``grid`` says otherwise; of three channels if ``vis`` has three or the
             colour is that of ``ir``, else of one.
 
         Raises:
             UserError: If a picture cannot be read or used; the message names it and says what to do.
         """
-        return self.fuse(ir, vis, FuseOptions(ir_range, vis_range, depth, chroma, resize_ir))
+        stored = None if transform is None else Path(transform)
+        asked = FuseOptions(
+            ir_range, vis_range, depth, chroma, resize_ir, align, stored, shift, zoom, rotate, grid, check=False
+        )
+        return self.fuse(ir, vis, asked)
 
     def fuse(self, ir: Source | Picture, vis: Source | Picture, options: FuseOptions = DEFAULTS) -> Result:
         """As a call, with its options as one value.
@@ -150,11 +168,13 @@ class Fuser:
             one, two = self.take(ir, "infrared", options.ir_range), self.take(vis, "visible", options.vis_range)
             dtype = pictures.result_dtype(two, options.depth)
             one = resized_to_fit(one, two) if options.resize_ir else one
+            placed = place(one, two, options, self.note) if options.placed else Placed(one, two)
+            one, two = placed.ir, placed.vis
             check_same_size(one, two)
             self._tell(one, two)
             luma = two.luma()
             fused = self.fuse_luma(alike(one.luma(), luma), luma)
-            fused = stretched(fused) if self.stretch else fused
+            fused = covered(stretched(fused) if self.stretch else fused, luma, placed.cover)
             return pictures.give(fused, like=two, colour=_colour_of(one, two, options.chroma), dtype=dtype)
 
     def _tell(self, ir: Picture, vis: Picture) -> None:
