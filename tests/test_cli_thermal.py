@@ -52,10 +52,10 @@ FOUND: dict[int, Alignment] = {}
 def look_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks only once how each pair lies: the same few are fused in many ways."""
 
-    def registered(celsius: NDArray[np.float32], photo: NDArray[np.uint8]) -> Alignment:
+    def registered(celsius: NDArray[np.float32], photo: NDArray[np.uint8], warp: str | None = None) -> Alignment:
         key = hash((celsius.tobytes(), photo.tobytes()))
         if key not in FOUND:
-            FOUND[key] = register(celsius, photo)
+            FOUND[key] = register(celsius, photo, warp)
         return FOUND[key]
 
     monkeypatch.setattr("cmmdl.fusion.laying.register", registered)

@@ -99,14 +99,28 @@ def model_of(options: dict[str, Any]) -> str | nn.Module:
 
 def settle_range(pairs: list[Pair], options: dict[str, Any], note: Note) -> None:
     """Takes one infrared range for a run of temperatures, in place, and says it as an option to copy."""
+    from cmmdl.files.notes import ResultNote
+    from cmmdl.files.ranges import text_of
     from cmmdl.fusion.sources import shared_span
 
-    if options["ir_range"] not in (None, "auto"):
+    if options["ir_range"] not in (None, "auto") or options["split"]:
         return
     span = shared_span([pair.ir for pair in pairs], options["conditions"])
     if span is not None:
-        options["ir_range"] = span
-        note(f"black and white are {span[0]:g} and {span[1]:g} °C: --ir-range {span[0]:g} {span[1]:g}")
+        options["ir_range"] = text_of(*span)
+        said = f"{span[0]:g} to {span[1]:g} °C are taken as black and white"
+        note(ResultNote(f"{said}; the same again: --ir-range {text_of(*span)}"))
+
+
+def target_folders(out: Path, options: dict[str, Any]) -> list[Path]:
+    """Every folder that something is written into, once."""
+    temperature, report = options["temperature"], options["report"]
+    folders = [out]
+    if temperature is not None:
+        folders.append(temperature.parent if temperature.suffix else temperature)
+    if report is not None:
+        folders.append(report.parent)
+    return list(dict.fromkeys(folders))
 
 
 def write_reports(outcomes: Iterable[Outcome], options: dict[str, Any], folder: bool) -> None:
@@ -181,10 +195,11 @@ def _check_targets(options: dict[str, Any], out: Path, folder: bool) -> None:
         raise UsageError("-o, --temperature and --report name one file; give each its own")
 
 
-def _range_of(options: dict[str, Any]) -> tuple[float, float]:
+def _range_of(options: dict[str, Any]) -> str:
     """The infrared range of an earlier result."""
     from cmmdl.errors import UnusableError
     from cmmdl.files.metadata import history_of
+    from cmmdl.files.ranges import text_of
 
     path = options["range_from"]
     history = history_of(path)
@@ -192,4 +207,4 @@ def _range_of(options: dict[str, Any]) -> tuple[float, float]:
         low, high = (float(value) for value in history["ir_range"])
     except (KeyError, TypeError, ValueError) as error:
         raise UnusableError(f"{path} does not say its infrared range; give --ir-range") from error
-    return low, high
+    return text_of(low, high)

@@ -15,8 +15,11 @@ from cmmdl.align.warp import grid as grid_of
 from cmmdl.errors import UnusableError
 from cmmdl.files.images import Note
 from cmmdl.files.levels import Range
+from cmmdl.files.notes import ResultNote
 from cmmdl.files.pictures import Picture
 from cmmdl.files.thermal import Thermal
+from cmmdl.fusion.options import FuseOptions
+from cmmdl.fusion.placing import array_of, channels_first, nudged, stored
 from cmmdl.fusion.temperatures import Floats, filled, sampled
 
 SPAN = (0.1, 99.9)
@@ -47,24 +50,24 @@ class Laid:
 
 
 def lay_thermal(
-    thermal: Thermal, vis: Picture, *, which: str, given: Range | None, resize: bool, own_photo: bool, note: Note
+    thermal: Thermal, vis: Picture, options: FuseOptions, *, given: Range | None, own_photo: bool, note: Note
 ) -> Laid:
     """Lays temperatures and a photo on one grid.
 
     Args:
         thermal: The temperatures.
         vis: The photo.
-        which: ``vis``, ``overlap`` or ``ir``: whose pixels the result has.
+        options: Says how: ``grid``, ``align``, ``transform``, ``shift``, ``zoom``, ``rotate``, ``resize_ir``.
         given: °C that mean black and white; by default their :data:`SPAN`.
-        resize: Take both to show the same field of view rather than to look how they lie.
         own_photo: Whether the photo was in the file, so that the file states how they lie.
         note: Told how well they lie on each other.
 
     Raises:
         UnusableError: If it cannot be found how they lie on each other.
     """
+    which = options.grid or ("overlap" if own_photo else "vis")
     photo = array_of(vis)
-    alignment = _alignment(thermal, photo, vis.name, resize, own_photo, note)
+    alignment = nudged(_alignment(thermal, photo, vis.name, options, own_photo, note), options)
     try:
         grid = grid_of(alignment, which)
     except ValueError as error:
@@ -73,7 +76,7 @@ def lay_thermal(
     infrared = grid.ir(filled(thermal.celsius)) if which != "ir" else filled(thermal.celsius)
     return Laid(
         ir=picture_of(infrared, given or span_of(thermal.celsius), thermal.name),
-        vis=replace(vis, pixels=channels_first(grid.vis(photo), vis)),
+        vis=replace(vis, pixels=channels_first(grid.vis(photo))),
         cover=_cover(grid, thermal.celsius),
         celsius=celsius,
         thermal=thermal,
@@ -95,50 +98,36 @@ def celsius_on(celsius: Floats, grid: Grid, which: str) -> Floats:
     return sampled(celsius, *grid.places_in_ir())
 
 
-def array_of(picture: Picture) -> NDArray[Any]:
-    """The pixels ``(H, W)`` or ``(H, W, C)`` of one picture that is a numpy array.
-
-    Raises:
-        UnusableError: If it is a tensor or a batch.
-    """
-    if picture.kind == "tensor" or len(picture.pixels) != 1:
-        raise UnusableError(f"{picture.name}: temperatures are fused with one picture at a time, not with tensors")
-    array = np.ascontiguousarray(picture.pixels[0].transpose(1, 2, 0))
-    return array[..., 0] if array.shape[2] == 1 else array
-
-
-def channels_first(array: NDArray[Any], like: Picture) -> NDArray[Any]:
-    """``(H, W)`` or ``(H, W, C)`` as ``(1, C, H, W)`` in the type of a picture."""
-    planes = array[..., None] if array.ndim == 2 else array
-    return planes.transpose(2, 0, 1)[None].astype(like.pixels.dtype, copy=False)
-
-
 def picture_of(values: Floats, given: Range, name: str) -> Picture:
     """An infrared picture of float values and what means black and white among them."""
-    return Picture(np.asarray(values, np.float32)[None, None], given, "array", 2, name)
+    return Picture(np.asarray(values, np.float32)[None, None], given, "array", 2, name, "float32")
 
 
 def _alignment(
-    thermal: Thermal, photo: NDArray[Any], photo_name: str, resize: bool, own_photo: bool, note: Note
+    thermal: Thermal, photo: NDArray[Any], photo_name: str, options: FuseOptions, own_photo: bool, note: Note
 ) -> Alignment:
     """How the temperatures lie on the photo: as one, as asked, as found, or as the file states."""
     ir_size, vis_size = thermal.celsius.shape[1::-1], photo.shape[1::-1]
-    if resize or (ir_size == vis_size and not own_photo):
+    if options.transform is not None:
+        return stored(str(options.transform), ir_size, vis_size, thermal.name)
+    if options.resize_ir or (ir_size == vis_size and not own_photo and not options.align):
         return identity(ir_size, vis_size)
-    found = register(thermal.celsius, photo)
+    found = register(thermal.celsius, photo, None if options.align in (None, "auto") else options.align)
     name = Path(thermal.name).name
     if found.ok:
         note(f"{name}: laid on the photo by its edges ({found.warp}), residual {found.residual_px:.1f} px")
         return found
     if own_photo and thermal.offset is not None:
         note(
-            f"{name}: too little in common with its photo to be laid on it by edges ({found.status}); "
-            "laid as the file states, which is often 10 px off"
+            ResultNote(
+                f"{name}: too little in common with its photo to be laid on it by edges ({found.status}); "
+                "laid as the file states, which is often 10 px off"
+            )
         )
         return stated(thermal.offset, ir_size, vis_size)
     raise UnusableError(
         f"{thermal.name} could not be laid on {photo_name} ({found.status}); if both show the same field of view, "
-        "pass --resize-ir, else check that they belong together"
+        "pass --resize-ir, else give a --transform, or --resize-ir with --shift and --zoom"
     )
 
 

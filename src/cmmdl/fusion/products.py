@@ -135,7 +135,7 @@ def write_products(
         UserError: If something cannot be written.
     """
     history = _history(laid, sources, products, options) if products.origin and products.metadata != "none" else {}
-    kept = _kept(laid, sources, products)
+    kept = _kept(laid, sources, products, note)
     if products.paints:
         fused = _painted(laid, fused, products, options, depth)
     suffix = sources.out.suffix.lower()
@@ -151,13 +151,16 @@ def write_products(
     return _report(laid, sources, products) if products.report else None
 
 
-def _kept(laid: Laid, sources: Sources, products: Products) -> Metadata:
+def _kept(laid: Laid, sources: Sources, products: Products, note: Note) -> Metadata:
     """The metadata of the side that is asked for; places on the earth only where its pixels are the result's."""
     if products.metadata == "none":
         return Metadata()
     side = sources.vis if products.metadata == "vis" else sources.ir
     radiometric = laid.thermal is not None and side == sources.ir
     kept = read_metadata(side, turned=not radiometric)
+    held = (laid.vis if products.metadata == "vis" else laid.ir).metadata
+    if held and not kept:
+        note(f"what pictures such as {side} hold beside pixels is not in the results: {', '.join(sorted(held))}")
     same_grid = laid.grid == products.metadata or (laid.alignment is None and laid.grid == "vis")
     return kept if same_grid else replace(kept, geo=Metadata().geo)
 

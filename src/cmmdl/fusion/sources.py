@@ -18,10 +18,13 @@ from cmmdl.files.kinds import kind_of
 from cmmdl.files.levels import Range
 from cmmdl.files.palettes import indexed_values, palette_by_name, recover, values_of
 from cmmdl.files.pictures import Picture, Source
+from cmmdl.files.ranges import parse_range
 from cmmdl.files.split import read_rgbt
 from cmmdl.files.thermal import Conditions, Thermal, read_thermal
-from cmmdl.fusion.laying import Laid, array_of, lay_thermal, span_of
+from cmmdl.fusion.fitting import resized_to_fit
+from cmmdl.fusion.laying import Laid, lay_thermal, span_of
 from cmmdl.fusion.options import FuseOptions
+from cmmdl.fusion.placing import array_of, place
 
 if TYPE_CHECKING:
     Take = Callable[..., Picture]
@@ -56,8 +59,12 @@ def lay_sources(
     if vis is None:
         raise UnusableError(_alone(ir))
     _refuse_as_visible(vis)
-    one = _infrared(ir, options, take, note)
-    return Laid(one, take(vis, "visible", options.vis_range))
+    one, two = _infrared(ir, options, take, note), take(vis, "visible", options.vis_range)
+    one = resized_to_fit(one, two) if options.resize_ir else one
+    if not options.placed:
+        return Laid(one, two)
+    placed = place(one, two, options, note)
+    return Laid(placed.ir, placed.vis, placed.cover, alignment=placed.alignment, grid=options.grid or "vis")
 
 
 def _thermal(ir: AnySource, options: FuseOptions, note: Note, files: bool) -> Thermal | None:
@@ -144,9 +151,18 @@ def _lay_temperatures(
     photo = take(thermal.photo if own else vis, "visible", options.vis_range)
     photo = replace(photo, name=f"the photo in {thermal.name}") if own else photo
     thermal = _inverted(thermal) if options.invert_ir else thermal
-    given = options.ir_range if isinstance(options.ir_range, tuple) else None
-    which = options.grid or ("overlap" if own else "vis")
-    return lay_thermal(thermal, photo, which=which, given=given, resize=options.resize_ir, own_photo=own, note=note)
+    return lay_thermal(thermal, photo, options, given=_range(thermal, options), own_photo=own, note=note)
+
+
+def _range(thermal: Thermal, options: FuseOptions) -> Range | None:
+    """The °C that mean black and white, as asked; ``None`` is their own span."""
+    rule = parse_range(options.ir_range, "ir")
+    if rule.kind == "numbers":
+        return rule.low, rule.high
+    if rule.kind == "percent":
+        low, high = np.nanpercentile(thermal.celsius, [rule.low, rule.high])
+        return (float(low), float(high)) if high > low else None
+    return None
 
 
 def _inverted(thermal: Thermal) -> Thermal:
