@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import INCOMPLETE
-from cmmdl.cli.naming import naming_options, say_note
+from cmmdl.cli.naming import naming_options
+from cmmdl.cli.notes import Notes, strict_option
+from cmmdl.cli.ranges import range_options
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ def _list_metrics(context: click.Context, _: click.Parameter, wanted: bool) -> N
     "--fused-suffix", default="", metavar="TEXT", help="Strip from fused stems before pairing, e.g. _{method}."
 )
 @naming_options
+@range_options
+@strict_option
 @click.option("--csv", "csv_file", type=_FILE, help="Write every score and each method's statistics.")
 @click.option("--json", "json_file", type=_FILE, help="Write everything, as strict JSON.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables for a paper or README.")
@@ -84,6 +88,9 @@ def command(
     plot_file: Path | None,
     plot_kind: str,
     workers: int | None,
+    ir_range: str,
+    vis_range: str | None,
+    strict: bool,
     **naming: Any,
 ) -> None:
     """Score fused pictures against their sources: three files, or three folders paired by file stem.
@@ -109,24 +116,13 @@ def command(
         check_plot(plot_file)
     known = load_board(board, convention) if board else None
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    notes = Notes(quiet=False, strict=strict)
+    protocol: dict[str, Any] = {"convention": convention, "metrics": names, "baselines": baselines, "stretch": stretch}
+    protocol |= {"ir_range": ir_range, "vis_range": vis_range, "note": notes}
     if _are_files([*fused.values(), ir, vis]):
-        result = evaluate_files(
-            fused, ir, vis, convention=convention, metrics=names, baselines=baselines, stretch=stretch
-        )
+        result = evaluate_files(fused, ir, vis, **protocol)
     else:
-        result = evaluate_folder(
-            fused,
-            ir,
-            vis,
-            convention=convention,
-            metrics=names,
-            baselines=baselines,
-            stretch=stretch,
-            workers=workers,
-            progress=True,
-            note=say_note,
-            **naming,
-        )
+        result = evaluate_folder(fused, ir, vis, workers=workers, progress=True, **protocol, **naming)
     for path, text in ((csv_file, to_csv), (json_file, to_json), (markdown_file, markdown)):
         if path:
             _write(path, text(result, known))
@@ -134,6 +130,8 @@ def command(
         _plot(plot_file, result, known, plot_kind)
     click.echo(plain(result, known, colour=sys.stdout.isatty()))
     _report_excluded(result)
+    if status := notes.status():
+        sys.exit(status)
 
 
 def _sources(paths: tuple[Path, ...], methods: tuple[str, ...], more: bool) -> tuple[dict[str, Path], Path, Path]:

@@ -85,7 +85,7 @@ def check_suffix(path: Path) -> str:
 
 
 def encode(path: Path, array: Array) -> bytes:
-    """The bytes of the file that :func:`write_image` would write, made in memory."""
+    """The bytes of the file, made in memory."""
     suffix = check_suffix(path)
     if array.dtype.kind == "f":
         array = array.astype(np.float32)

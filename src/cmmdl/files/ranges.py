@@ -18,7 +18,7 @@ from cmmdl.errors import UnusableError, UsageError, UserError
 from cmmdl.files.arrays import Pixels, astype, dtype_name, is_float, to_numpy
 from cmmdl.files.filepicture import MAX_PIXELS
 from cmmdl.files.kinds import is_8_bit
-from cmmdl.files.levels import MAXIMA, Range
+from cmmdl.files.levels import MAXIMA, Range, to_levels
 from cmmdl.files.reading import read_picture
 
 Given: TypeAlias = "Range | str | RangeRule | None"
@@ -64,6 +64,10 @@ class RangeRule:
             return ", ".join(text_of(*values) if values else "type" for _, values in sorted(self.found, key=str))
         texts = {"numbers": text_of(self.low, self.high), "percent": f"{self.low:g}%:{self.high:g}%", "default": "type"}
         return texts.get(self.kind, self.kind)
+
+
+BY_TYPE = RangeRule("type")
+"""Black is 0 and white the type's maximum, or 1."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,22 @@ def settled(
     found = [(span.type, found_range(span, rule, side, _several(side, chosen))) for span in spans]
     notes = [_found_note(span, taken, side, chosen) for span, (_, taken) in zip(spans, found, strict=True) if taken]
     return replace(rule, found=tuple(found) or (((_AS_THEY_ARE[0], None), None),)), notes
+
+
+def read_levels(path: Path, rule: RangeRule, side: Side) -> NDArray[np.uint8]:
+    """The 8-bit levels of a picture file: black is 0 and white 255, rounded; 8-bit files as they are.
+
+    Raises:
+        UserError: If it cannot be read, or needs a range.
+    """
+    picture = read_picture(path)
+    (low, high), _ = range_of(picture.array, picture.white, rule, side=side, name=str(path))
+    return to_levels(picture.array, low, high)
+
+
+def read_result(path: Path) -> NDArray[np.uint8]:
+    """The 8-bit levels of a fused picture, whose values are those of its type."""
+    return read_levels(path, BY_TYPE, "vis")
 
 
 def found_range(span: Span, rule: RangeRule, side: Side, name: str) -> Range | None:

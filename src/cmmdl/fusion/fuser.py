@@ -27,7 +27,7 @@ from cmmdl.fusion.placing import covered
 from cmmdl.fusion.sources import lay_sources
 from cmmdl.fusion.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 from cmmdl.runtimes.choice import open_backend
-from cmmdl.runtimes.memory import available_bytes
+from cmmdl.runtimes.memory import available_bytes, is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -320,8 +320,7 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        words = ("out of memory", "can't allocate memory", "not enough memory")
-        if isinstance(error, MemoryError) or any(word in str(error) for word in words):
+        if is_out_of_memory(error):
             remedy = "use (smaller) tiles with --tile, a smaller picture, or close other programs"
             raise _OutOfMemoryError(f"not enough memory: {remedy}") from error
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from cmmdl.runtimes.signature import Signature, from_text, sides_of
 
 class OpenVinoBackend:
     """An exported network, as a `cmmdl.runtimes.Backend`.
+
+    A request of OpenVINO holds the pictures it works on, so each thread has one of its own. A pickled backend opens its
+    file again.
 
     Args:
         path: An ``.xml`` file of OpenVINO, whose ``.bin`` lies beside it, or an ``.onnx`` file; with two inputs
@@ -33,6 +37,7 @@ class OpenVinoBackend:
 
     def __init__(self, path: str | Path, *, threads: int | None = None, bfloat16: bool = False) -> None:
         core = import_openvino().Core()
+        self._arguments = (path, threads, bfloat16)
         self.threads = threads or cpu_threads()
         model = read_network(core, Path(path))
         self.signature = _signature(model, str(path))
@@ -44,13 +49,23 @@ class OpenVinoBackend:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         }
-        self.request = core.compile_model(model, "CPU", settings).create_infer_request()
+        self._compiled = core.compile_model(model, "CPU", settings)
+        self._requests = threading.local()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, self._arguments
+
+    def _request(self) -> Any:
+        """The request of this thread."""
+        if not hasattr(self._requests, "mine"):
+            self._requests.mine = self._compiled.create_infer_request()
+        return self._requests.mine
 
     def run(self, ir: Pixels, vis: Pixels) -> NDArray[Any]:
         """Fuses ``(B, 1, H, W)`` float32."""
         inputs = self.signature.inputs(ir, vis)
         try:
-            return self.request.infer(inputs, share_inputs=True)[0]
+            return self._request().infer(inputs, share_inputs=True)[0]
         except RuntimeError as error:
             if "alloc" in str(error):
                 raise MemoryError(str(error)) from error
@@ -82,7 +97,7 @@ def read_network(core: Any, path: Path) -> Any:
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; check the path")
-    if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
+    if path.suffix.lower() == ".xml" and not path.with_suffix(".bin").is_file():
         raise UserError(f"{path}: its weights {path.with_suffix('.bin').name} are not beside it; copy both files")
     try:
         return core.read_model(str(path))
@@ -108,3 +123,8 @@ def _metadata(model: Any) -> dict[str, str]:
             found = model.get_rt_info(path).value
             return {key if "." in key else f"cmmdl.{key}": str(value) for key, value in found.items()}
     return {}
+
+
+def _reopen(path: str | Path, threads: int | None, bfloat16: bool) -> OpenVinoBackend:
+    """A backend as it was before it was pickled."""
+    return OpenVinoBackend(path, threads=threads, bfloat16=bfloat16)
