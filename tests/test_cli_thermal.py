@@ -205,6 +205,12 @@ def test_palette_with_legend(camera: Path, tmp_path: Path) -> None:
     assert np.abs(plain @ weights - fused @ weights).max() <= 1.5  # luma is the fused one
 
 
+def test_a_palette_without_a_name_before_a_file(camera: Path, tmp_path: Path) -> None:
+    done = fuse("--palette", camera / "FLIR.jpg", "-o", tmp_path / "a.png", "--grid", "ir")
+    assert done.exit_code == 0, done.output
+    assert history_of(tmp_path / "a.png")["palette"] == "bluegold"
+
+
 def test_alarm_paints_only_there(camera: Path, tmp_path: Path) -> None:
     path = camera / "FLIR.jpg"
     done = fuse(path, "-o", tmp_path / "a.png", "--grid", "ir", "--alarm", "above:77", "--unit", "F", "--no-legend",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from cmmdl.align.maps import Floats
+from cmmdl.align.maps import Floats, floats
 
 LEAST_KNOWN = 0.4
 """Share of a block that both pictures must know."""
@@ -27,7 +27,7 @@ class Surfaces:
         radius: Largest shift, in pixels.
     """
 
-    centres: NDArray[np.float64]
+    centres: NDArray[Any]
     values: Floats
     weight: Floats
     radius: int
@@ -63,14 +63,14 @@ def surfaces(fixed: Floats, moving: Floats, both: Floats, *, size: int, step: in
     around = np.pad(moving, ((radius, radius), (radius, radius), (0, 0)))
     there = cut(box(energy(around), size), rows, columns, 2 * radius + 1)[keep]
     blocks, windows = cut(fixed, rows, columns, size)[keep], cut(around, rows, columns, size + 2 * radius)[keep]
-    centres = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2) + (size - 1) / 2
+    centres = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2).astype(np.float64) + (size - 1) / 2
     if not keep.any():
         return Surfaces(centres[keep], there, own[keep], radius)
     own, typical = own[keep], float(own.sum() / known.sum()) * size**2
     floor = 0.15 * float(own.mean()) + 1e-6
     values = cross(blocks, windows, radius) / np.sqrt((own[:, None, None] + floor) * (there + floor))
     weight = np.minimum(1, own / max(typical, 1e-9)) * known[keep] / size**2
-    return Surfaces(centres[keep], values, weight, radius)
+    return Surfaces(centres[keep], floats(values), floats(weight), radius)
 
 
 def cross(blocks: Floats, windows: Floats, radius: int) -> Floats:

@@ -12,9 +12,9 @@ from scipy import fft
 
 from cmmdl.align.blocks import planes, surfaces
 from cmmdl.align.fit import agree
-from cmmdl.align.geometry import Matrix, Size, corners, middle, moved, shifting
+from cmmdl.align.geometry import Matrix, Size, corners, inverse, middle, moved, shifting
 from cmmdl.align.judge import strength, support
-from cmmdl.align.maps import Floats, Plane, plane, structure
+from cmmdl.align.maps import Floats, Plane, floats, plane, structure
 from cmmdl.align.transform import tolerance
 
 LONG_SIDE = 128
@@ -73,7 +73,7 @@ def look(ir: NDArray[Any], vis: NDArray[Any]) -> Look:
     if min(empty(a), empty(b)) > BACKGROUND:
         return Look("unsure")
     if a.size != b.size:
-        a = Plane(cv2.resize(a.grey, b.size), cv2.resize(a.known, b.size))
+        a = Plane(floats(cv2.resize(a.grey, b.size)), floats(cv2.resize(a.known, b.size)))
     one, two = structure(a.grey, a.known), structure(b.grey, b.known)
     height, shift, ratio, back = peaks(one, two)
     strong, step = agreement(one, two, shift)
@@ -94,7 +94,7 @@ def empty(thumb: Plane) -> float:
 
 def told(step: Matrix, shift: tuple[int, int], thumb: Size, size: Size) -> Look:
     """The shifts of a transform between thumbnails, in pixels of the visible picture."""
-    matrix = np.linalg.inv(step) @ shifting(*shift)
+    matrix = inverse(step) @ shifting(*shift)
     points = np.vstack([[middle(thumb)], corners(thumb)])
     up = size[0] / thumb[0]
     off = (moved(matrix, points) - points) * up
@@ -143,7 +143,7 @@ def agreement(a: Floats, b: Floats, shift: tuple[int, int]) -> tuple[float, Matr
     height, width = b.shape[:2]
     here = cv2.warpAffine(a, shifting(*shift)[:2], (width, height), flags=cv2.INTER_NEAREST)
     both = cv2.warpAffine(np.ones((height, width), np.float32), shifting(*shift)[:2], (width, height))
-    found = surfaces(b, here, both, size=BLOCK, step=STEP, radius=RADIUS)
+    found = surfaces(b, floats(here), floats(both), size=BLOCK, step=STEP, radius=RADIUS)
     if len(found.centres) < 4:
         return 0.0, np.eye(3)
     step = agree(found, "similarity", widths=WIDTHS, extent=float(np.hypot(width, height)) / 2)

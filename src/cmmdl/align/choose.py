@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cmmdl.align.fit import MODELS, agree, excess
-from cmmdl.align.geometry import Matrix, Size, middle, moved, resizing, shifting
+from cmmdl.align.geometry import Matrix, Size, inverse
+from cmmdl.align.kinds import nearest
 from cmmdl.align.level import Refined, corrected
 
 ENOUGH = 0.97
@@ -25,25 +26,15 @@ def simplest(found: Refined, before: Matrix, ir: Size, vis: Size) -> tuple[str, 
     Returns:
         The name and the matrix.
     """
-    matrices = {"translation": only_shift(found.matrix, ir, vis)}
-    extent = float(np.hypot(*found.size)) / 2
-    for model in MODELS[1:]:
-        step = agree(found.surfaces, model, widths=WIDTHS, extent=extent)
-        matrices[model] = corrected(before, step, found.grid)
-    scores = {model: excess(found.surfaces, step_to(matrix, before, found.grid)) for model, matrix in matrices.items()}
+    bent = agree(found.surfaces, "homography", widths=WIDTHS, extent=float(np.hypot(*found.size)) / 2)
+    matrices = {kind: nearest(found.matrix, kind, ir, vis) for kind in MODELS[:3]}
+    matrices["homography"] = corrected(before, bent, found.grid)
+    scores = {kind: excess(found.surfaces, step_to(matrix, before, found.grid)) for kind, matrix in matrices.items()}
     enough = ENOUGH * max(scores.values())
-    model = next(model for model in MODELS if scores[model] >= enough)
-    return model, matrices[model]
-
-
-def only_shift(matrix: Matrix, ir: Size, vis: Size) -> Matrix:
-    """Plain resizing, shifted as the transform shifts the middle of the overlap."""
-    plain = resizing(ir, vis)
-    centre = np.array([middle(ir)])
-    x, y = (moved(matrix, centre) - moved(plain, centre))[0]
-    return shifting(x, y) @ plain
+    kind = next(kind for kind in MODELS if scores[kind] >= enough)
+    return kind, matrices[kind]
 
 
 def step_to(matrix: Matrix, before: Matrix, grid: Matrix) -> Matrix:
     """The correction on the grid that leads from one transform to another."""
-    return np.linalg.inv(grid) @ before @ np.linalg.inv(matrix) @ grid
+    return inverse(grid) @ before @ inverse(matrix) @ grid

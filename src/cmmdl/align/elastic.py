@@ -10,7 +10,7 @@ from cmmdl.align.blocks import Surfaces, surfaces
 from cmmdl.align.fit import follow, likelihood, sample
 from cmmdl.align.geometry import Matrix, Size, moved
 from cmmdl.align.level import Level, Rule, level
-from cmmdl.align.maps import Floats, Plane
+from cmmdl.align.maps import Floats, Plane, floats
 
 RULE = Rule(512, 48, 20, 7, (3.0, 2.5, 2.0, 1.5, 1.5))
 NODES = 12
@@ -41,16 +41,16 @@ def field(ir: Plane, vis: Plane, matrix: Matrix) -> NDArray[np.float32] | None:
     nodes = shape(vis.size)
     bent = np.zeros((nodes[1] * nodes[0], 2))
     scale = 1 / here.matrix[0, 0]
-    first = None
+    seen: list[tuple[Surfaces, NDArray[np.float64]]] = []
     for _ in range(2):
         found = look(here, displaced(here, bent, nodes, vis.size))
         if len(found.centres) < 12:
             return None
         basis = weights(moved(here.matrix, found.centres), nodes, vis.size)
         step = settle(found, basis, bent * scale, stiffness(nodes))
-        first = first or (found, basis)
+        seen.append((found, basis))
         bent = bent + step / scale
-    gain = value(*first, bent * scale) - value(*first, np.zeros_like(bent))
+    gain = value(*seen[0], bent * scale) - value(*seen[0], np.zeros_like(bent))
     return bent.reshape(nodes[1], nodes[0], 2).astype(np.float32) if gain > 0 else None
 
 
@@ -78,7 +78,7 @@ def displaced(here: Level, bent: NDArray[np.float64], nodes: Size, vis: Size) ->
     u, v = u.reshape(height, width).astype(np.float32), v.reshape(height, width).astype(np.float32)
     move = cv2.remap(grid, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     x, y = (x + move[..., 0]).astype(np.float32), (y + move[..., 1]).astype(np.float32)
-    return cv2.remap(here.ir, x, y, cv2.INTER_LINEAR)
+    return floats(cv2.remap(here.ir, x, y, cv2.INTER_LINEAR))
 
 
 def weights(points: NDArray[np.float64], nodes: Size, vis: Size) -> NDArray[np.float64]:
@@ -111,7 +111,7 @@ def settle(
         target, trust = follow(found, likely, basis @ step, width)
         trust = trust / max(float(trust.sum()), 1e-9)
         normal = basis.T @ (trust[:, None] * basis) + form / len(form)
-        step = np.linalg.solve(normal, basis.T @ (trust[:, None] * target) - form / len(form) @ before)
+        step[:] = np.linalg.solve(normal, basis.T @ (trust[:, None] * target) - form / len(form) @ before)
     return step
 
 

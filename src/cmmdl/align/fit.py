@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmmdl.align.blocks import Surfaces
-from cmmdl.align.geometry import Matrix, moved
+from cmmdl.align.geometry import Matrix, inverse, moved
 
 MODELS = ("translation", "similarity", "affine", "homography")
 SHARPNESS = 25.0
@@ -24,10 +24,10 @@ def design(points: NDArray[np.float64], model: str) -> NDArray[np.float64]:
 
 def as_matrix(values: NDArray[np.float64], middle: NDArray[np.float64], radius: float) -> Matrix:
     """The parameters of :func:`design` as a matrix on pixels; shifts are in pixels, points in units of ``radius``."""
-    tx, ty, s, r, a, b, p, q = (*values / radius, *np.zeros(8 - len(values)))
-    inner = np.array([[1 + s + a + 0, -r + b, tx], [r + b, 1 + s - a, ty], [-p, -q, 1]])
+    tx, ty, s, r, a, b, p, q = np.append(values / radius, np.zeros(8 - len(values)))
+    inner = np.array([[1 + s + a, -r + b, tx], [r + b, 1 + s - a, ty], [-p, -q, 1]])
     scale = np.array([[1 / radius, 0, -middle[0] / radius], [0, 1 / radius, -middle[1] / radius], [0, 0, 1]])
-    return np.linalg.inv(scale) @ inner @ scale
+    return inverse(scale) @ inner @ scale
 
 
 PRIOR = np.array([0, 0, 0, 0, 1.0, 1.0, 4.0, 4.0])
@@ -88,7 +88,9 @@ def follow(
     mass = by_x.sum(axis=1) + 1e-12
     target = np.stack([by_x @ side / mass, by_y @ side / (by_y.sum(axis=1) + 1e-12)], axis=1)
     there = mass / (near_x.sum(axis=1) * near_y.sum(axis=1) + 1e-9)
-    return target, surfaces.weight * np.clip(np.log(there / likely.mean(axis=(1, 2)) + 1e-9), 0.02, 4)
+    return target.astype(np.float64, copy=False), surfaces.weight * np.clip(
+        np.log(there / likely.mean(axis=(1, 2)) + 1e-9), 0.02, 4
+    )
 
 
 def solve(
@@ -98,7 +100,7 @@ def solve(
     weight = np.repeat(trust / max(float(trust.sum()), 1e-9), 2)
     held = np.diag(prior * PRIOR[: columns.shape[1]] + 1e-9)
     normal = columns.T @ (weight[:, None] * columns) + held
-    return np.linalg.solve(normal, columns.T @ (weight * target.reshape(-1)))
+    return np.asarray(np.linalg.solve(normal, columns.T @ (weight * target.reshape(-1))), np.float64)
 
 
 def excess(surfaces: Surfaces, matrix: Matrix) -> float:

@@ -17,6 +17,11 @@ def moved(matrix: Matrix, points: Points) -> Points:
     return ahead[:, :2] / ahead[:, 2:]
 
 
+def inverse(matrix: Matrix) -> Matrix:
+    """The matrix of the way back."""
+    return np.asarray(np.linalg.inv(matrix), np.float64)
+
+
 def resizing(before: Size, after: Size) -> Matrix:
     """The matrix from pixels of a picture to those of its resized copy."""
     x, y = after[0] / before[0], after[1] / before[1]

@@ -9,8 +9,8 @@ import numpy as np
 
 from cmmdl.align.blocks import Surfaces, surfaces
 from cmmdl.align.fit import agree, excess
-from cmmdl.align.geometry import Matrix, Size, overlap, resizing, zoom
-from cmmdl.align.maps import Floats, Plane, small, structure
+from cmmdl.align.geometry import Matrix, Size, inverse, overlap, resizing, zoom
+from cmmdl.align.maps import Floats, Plane, floats, small, structure
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def level(ir: Plane, vis: Plane, matrix: Matrix, long_side: int) -> Level | None
     scale = min(1.0, long_side / max(right - left + 1, bottom - top + 1), 1.5 / per_ir)
     width, height = max(8, round((right - left + 1) * scale)), max(8, round((bottom - top + 1) * scale))
     to_vis = np.array([[1 / scale, 0, left + 0.5 / scale - 0.5], [0, 1 / scale, top + 0.5 / scale - 0.5], [0, 0, 1]])
-    here = np.linalg.inv(to_vis)
+    here = inverse(to_vis)
     visible = onto(vis, here, (width, height), scale)
     infrared = onto(ir, here @ matrix, (width, height), scale * per_ir)
     reach = max(6.0, max(width, height) / 16)
@@ -57,10 +57,10 @@ def onto(picture: Plane, matrix: Matrix, size: tuple[int, int], scale: float) ->
     if scale < 0.75:
         before = picture.size
         picture = small(picture, scale)
-        matrix = matrix @ np.linalg.inv(resizing(before, picture.size))
+        matrix = matrix @ inverse(resizing(before, picture.size))
     grey = cv2.warpPerspective(picture.grey, matrix, size, borderMode=cv2.BORDER_REPLICATE)
     known = cv2.warpPerspective(picture.known, matrix, size)
-    return Plane(grey, (known > 0.99).astype(np.float32))
+    return Plane(floats(grey), floats(known > 0.99))
 
 
 @dataclass(frozen=True)
@@ -113,5 +113,5 @@ def refine(ir: Plane, vis: Plane, matrix: Matrix, model: str, rule: Rule) -> Ref
 
 def corrected(matrix: Matrix, step: Matrix, grid: Matrix) -> Matrix:
     """Infrared to visible, after blocks of the visible picture were found ``step`` further in the infrared one."""
-    better = grid @ np.linalg.inv(step) @ np.linalg.inv(grid) @ matrix
+    better = grid @ inverse(step) @ inverse(grid) @ matrix
     return better / better[2, 2]

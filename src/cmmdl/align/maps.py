@@ -16,6 +16,11 @@ CHANNELS = 4
 """Cosine and sine of twice and of four times the edge's angle."""
 
 
+def floats(values: Any) -> Floats:
+    """Values as float32."""
+    return np.asarray(values, np.float32)
+
+
 @dataclass(frozen=True)
 class Plane:
     """One picture as grey levels and the pixels that it has.
@@ -61,7 +66,7 @@ def small(picture: Plane, scale: float) -> Plane:
     width, height = (max(8, round(side * scale)) for side in picture.size)
     area = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return Plane(
-        cv2.resize(picture.grey, (width, height), interpolation=area),
+        floats(cv2.resize(picture.grey, (width, height), interpolation=area)),
         (cv2.resize(picture.known, (width, height), interpolation=area) > 0.99).astype(np.float32),
     )
 
@@ -93,12 +98,12 @@ def structure(grey: Floats, known: Floats, *, sigma: float = 1.0, reach: float =
     gx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     gy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
     inside = cv2.erode(known, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return oriented(gx * inside, gy * inside, inside, reach)
+    return oriented(floats(gx * inside), floats(gy * inside), floats(inside), reach)
 
 
 def oriented(gx: Floats, gy: Floats, inside: Floats, reach: float) -> Floats:
     """The four maps of :func:`structure` from the two derivatives, both zero where ``inside`` is."""
-    strength = cv2.magnitude(gx, gy)
+    strength = floats(cv2.magnitude(gx, gy))
     around = surroundings(strength, inside, reach)
     typical = float(strength.sum()) / max(float(inside.sum()), 1.0)
     weight = (strength / (strength + around + typical + 1e-6)) ** 1.5
@@ -106,7 +111,7 @@ def oriented(gx: Floats, gy: Floats, inside: Floats, reach: float) -> Floats:
     c, s = gx * unit, gy * unit
     c2, s2 = c * c - s * s, 2 * c * s
     maps = cv2.merge([weight * c2, weight * s2, weight * (c2 * c2 - s2 * s2), weight * 2 * c2 * s2])
-    return cv2.GaussianBlur(maps, (0, 0), 0.8)
+    return floats(cv2.GaussianBlur(maps, (0, 0), 0.8))
 
 
 def surroundings(values: Floats, inside: Floats, reach: float) -> Floats:
@@ -116,4 +121,4 @@ def surroundings(values: Floats, inside: Floats, reach: float) -> Floats:
     both = cv2.resize(cv2.merge([values, inside]), small, interpolation=cv2.INTER_AREA)
     both = cv2.GaussianBlur(both, (0, 0), reach / step)
     mean = both[..., 0] / (both[..., 1] + 1e-3)
-    return cv2.resize(mean, (values.shape[1], values.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return floats(cv2.resize(mean, (values.shape[1], values.shape[0]), interpolation=cv2.INTER_LINEAR))

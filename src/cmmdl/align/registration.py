@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from cmmdl.align.choose import simplest
 from cmmdl.align.elastic import field
-from cmmdl.align.geometry import Matrix, corner_error, middle, resizing, sane, shifting, turning, zoom
+from cmmdl.align.geometry import Matrix, corner_error, inverse, middle, resizing, sane, shifting, turning, zoom
 from cmmdl.align.judge import confidence, evidence, strength
+from cmmdl.align.kinds import nearest
 from cmmdl.align.level import Refined, Rule, refine
 from cmmdl.align.maps import Plane, busy, plane
 from cmmdl.align.search import Search, Start, scales
@@ -123,7 +124,7 @@ def settled(ir: Plane, vis: Plane, guess: Guess, warp: str | None, plain: Alignm
         return replace(plain, status="foreign")
     model = "affine" if warp in (None, "elastic") else str(warp)
     found = None
-    before = matrix = guess.matrix
+    before = matrix = nearest(guess.matrix, model, ir.size, vis.size)
     for _ in range(2):
         found = refine(ir, vis, matrix, model, FINE)
         if found is None or not sane(found.matrix, ir.size):
@@ -154,8 +155,8 @@ def way_back(matrix: Matrix, ir: Plane, vis: Plane) -> float:
         The distance at the corners, in pixels of a visible picture 512 wide; infinity where it is lost.
     """
     unit = vis.size[0] / 512
-    disturbed = shifting(6 * unit, -5 * unit) @ turning(1.5, 1.015, middle(vis.size)) @ matrix
-    back = refine(vis, ir, np.linalg.inv(disturbed), "affine", ROUGH)
+    disturbed: Matrix = shifting(6 * unit, -5 * unit) @ turning(1.5, 1.015, middle(vis.size)) @ matrix
+    back = refine(vis, ir, inverse(disturbed), "affine", ROUGH)
     if back is None or not sane(back.matrix, vis.size):
         return float("inf")
-    return corner_error(np.linalg.inv(back.matrix), matrix, ir.size) / unit
+    return corner_error(inverse(back.matrix), matrix, ir.size) / unit

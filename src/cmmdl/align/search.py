@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from cmmdl.align.geometry import resizing
-from cmmdl.align.maps import Floats, Plane, small, structure
+from cmmdl.align.geometry import inverse, resizing
+from cmmdl.align.maps import Floats, Plane, floats, small, structure
 
 LEAST_OVERLAP = 0.4
 """Share of the shorter side that must lie on the other picture."""
@@ -71,7 +71,7 @@ def turned(maps: Floats, known: Floats, degrees: float) -> tuple[Floats, Floats,
     for i, phase in zip((0, 2), phases, strict=True):
         plane = (moved[..., i] + 1j * moved[..., i + 1]) * phase
         moved[..., i], moved[..., i + 1] = plane.real, plane.imag
-    return moved, (cv2.warpAffine(known, turn[:2], (wide, high)) > 0.5).astype(np.float32), turn
+    return floats(moved), floats(cv2.warpAffine(known, turn[:2], (wide, high)) > 0.5), turn.astype(np.float64)
 
 
 def peaks(surface: Floats, count: int, apart: int = 4) -> list[tuple[int, int, float]]:
@@ -97,12 +97,12 @@ class Search:
         self.ir, self.vis, self.long_side = ir, vis, long_side
         self.ready: dict[tuple[int, int, int, int], Spectra] = {}
 
-    def at(self, ratio: float, angles: list[float], count: int = 3) -> Iterator[Start]:
+    def at(self, ratio: float, angles: tuple[float, ...], count: int = 3) -> Iterator[Start]:
         """The best places for one scale and several angles."""
         shrunk = self.long_side / max(self.vis.size) * ratio**-0.5
         vis = small(self.vis, shrunk)
         ir = small(self.ir, ratio * self.vis.size[0] / self.ir.size[0] * shrunk)
-        to_vis = np.linalg.inv(resizing(self.vis.size, vis.size))
+        to_vis = inverse(resizing(self.vis.size, vis.size))
         from_ir = resizing(self.ir.size, ir.size)
         maps = structure(ir.grey, ir.known)
         visible = structure(vis.grey, vis.known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from cmmdl.align.geometry import Matrix, Points, Size, corners, middle, moved, resizing, sane, slopes
 from cmmdl.errors import UserError
+from cmmdl.files.atomic import write_bytes
 
 WARPS = ("translation", "similarity", "affine", "homography", "elastic")
 FAILURES = ("mirrored", "foreign", "too_little_structure", "low_confidence", "degenerate")
@@ -120,7 +122,7 @@ def save(alignment: Alignment, path: str | os.PathLike[str]) -> None:
     """Writes the transform as JSON, and the field of an elastic one as ``.npy`` beside it.
 
     Raises:
-        UserError: If the file cannot be written.
+        UnwritableError: If the file cannot be written.
     """
     path = Path(path)
     words: dict[str, Any] = {
@@ -132,13 +134,17 @@ def save(alignment: Alignment, path: str | os.PathLike[str]) -> None:
         "residual_px": round(alignment.residual_px, 3),
         "confidence": round(alignment.confidence, 3),
     }
-    try:
-        if alignment.field is not None:
-            words["field"] = path.with_suffix(".field.npy").name
-            np.save(path.with_suffix(".field.npy"), alignment.field)
-        path.write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+    if alignment.field is not None:
+        words["field"] = field_file(path).name
+        held = io.BytesIO()
+        np.save(held, alignment.field)
+        write_bytes(field_file(path), held.getvalue())
+    write_bytes(path, (json.dumps(words, indent=1) + "\n").encode())
+
+
+def field_file(path: Path) -> Path:
+    """Where the field of an elastic transform lies: beside its JSON."""
+    return path.with_name(f"{path.stem}.field.npy")
 
 
 def load(path: str | os.PathLike[str]) -> Alignment:

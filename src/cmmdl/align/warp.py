@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cmmdl.align.geometry import Matrix, Size, zoom
+from cmmdl.align.geometry import Matrix, Size, inverse, zoom
 from cmmdl.align.transform import Alignment
 
 Floats = NDArray[np.float32]
@@ -40,7 +40,7 @@ class Grid:
         if np.array_equal(self.to_vis, np.eye(3)) and picture.shape[1::-1] == self.size:
             return picture
         if _whole_shift(self.to_vis):
-            left, top = (int(round(v)) for v in self.to_vis[:2, 2])
+            left, top = (round(float(v)) for v in self.to_vis[:2, 2])
             return picture[top : top + self.size[1], left : left + self.size[0]]
         x, y = _places(self.to_vis, self.size)
         return _sampled(_shrunk(picture, 1 / self._per_vis()), x, y, picture, self._per_vis())
@@ -74,16 +74,16 @@ class Grid:
         """Where each pixel of the grid lies in the infrared picture: x and y, each ``(height, width)``."""
         alignment = self.alignment
         if alignment.field is None:
-            return _places(np.linalg.inv(alignment.matrix) @ self.to_vis, self.size)
+            return _places(inverse(alignment.matrix) @ self.to_vis, self.size)
         x, y = _places(self.to_vis, self.size)
         width, height = alignment.vis_size
         rows, columns = alignment.field.shape[:2]
         u, v = x * ((columns - 1) / max(width - 1, 1)), y * ((rows - 1) / max(height - 1, 1))
         move = cv2.remap(alignment.field, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return _through(np.linalg.inv(alignment.matrix), x + move[..., 0], y + move[..., 1])
+        return _through(inverse(alignment.matrix), x + move[..., 0], y + move[..., 1])
 
     def _per_ir(self) -> float:
-        return zoom(np.linalg.inv(self.alignment.matrix) @ self.to_vis, self.size)
+        return zoom(inverse(self.alignment.matrix) @ self.to_vis, self.size)
 
     def _per_vis(self) -> float:
         return zoom(self.to_vis, self.size)

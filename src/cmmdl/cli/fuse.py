@@ -11,14 +11,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
-from cmmdl.cli.fuse_thermal import model_of, settle, settle_range, target_folders, thermal_options, write_reports
+from cmmdl.cli.fuse_thermal import (
+    FuseCommand,
+    model_of,
+    settle,
+    settle_range,
+    target_folders,
+    thermal_options,
+    write_reports,
+)
 from cmmdl.cli.naming import naming_options, take_naming
 from cmmdl.cli.notes import Notes, strict_option
+from cmmdl.cli.placing import placing_options
 from cmmdl.cli.ranges import range_options, settled_range
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from cmmdl.files.pairs import Pair
+    from cmmdl.fusion.folder import Outcome
     from cmmdl.fusion.fuser import Fuser
     from cmmdl.fusion.options import FuseOptions
 
@@ -26,7 +36,7 @@ PATH = click.Path(path_type=Path, readable=False)
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
 
-@click.command("fuse")
+@click.command("fuse", cls=FuseCommand)
 @click.argument("ir", type=PATH)
 @click.argument("vis", type=PATH, required=False)
 @click.option(
@@ -81,6 +91,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     metavar="N",
     help="Refuse larger pictures.",
 )
+@placing_options
 @strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and notes about what a result shows only.")
 def command(ir: Path, vis: Path | None, out: Path, **options: Any) -> None:
@@ -96,6 +107,8 @@ def command(ir: Path, vis: Path | None, out: Path, **options: Any) -> None:
       cmmdl fuse pairs pairs -o results --ir-suffix _ir --vis-suffix _vis --skip-existing
       cmmdl fuse flights flights -o results --ir-name '*_T' --vis-name '*_V' --recursive
       cmmdl fuse thermal.tif photo.jpg -o fused.png --ir-range 20:40 --resize-ir
+      cmmdl fuse thermal.png photo.jpg -o fused.png --align
+      cmmdl fuse data/ir data/vis -o results --transform rig.json --grid overlap
       cmmdl fuse mri.png pet.png -o fused.png --device cuda
       cmmdl fuse ir.png vis.png -o fused.png --model model.onnx
       cmmdl fuse ir.tif vis.tif -o fused.tif --tile 512 --max-pixels 400000000
@@ -108,6 +121,7 @@ def command(ir: Path, vis: Path | None, out: Path, **options: Any) -> None:
         _check_depth(out, options["depth"], options["suffix"])
     settle(options, out, folder=ir.is_dir())
     options["one_file"] = vis is None
+    _check_placing(options)
     try:
         sys.exit(_run(ir, ir if vis is None else vis, out, options))
     except OSError as error:
@@ -132,6 +146,18 @@ def _check_depth(out: Path, depth: str, suffix: str) -> None:
     check_depth(out if out.suffix.lower() in IMAGE_SUFFIXES else out / f"NAME.{suffix}", depth)
 
 
+def _check_placing(options: dict[str, Any]) -> None:
+    """Refuses options that contradict each other, and a transform that cannot be used, before anything is fused."""
+    from cmmdl.align.transform import load
+
+    if options["align"] and options["transform"]:
+        raise UsageError("--align and --transform cannot be combined; give one of them")
+    if not 0.05 <= options["zoom"] <= 20:
+        raise UsageError(f"--zoom {options['zoom']:g} is out of reach; give a factor from 0.05 to 20")
+    if options["transform"]:
+        load(options["transform"])
+
+
 def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     """One pair; returns the exit code."""
     from cmmdl.files.images import check_suffix
@@ -146,6 +172,7 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
         return DONE
     if out.exists() and not options["overwrite"]:
         raise UserError(f"{out} exists; pass --overwrite to replace it or --skip-existing to keep it")
+    from cmmdl.files.notes import ResultNote
     from cmmdl.files.pairs import Pair
     from cmmdl.fusion.folder import fuse_pairs, prepare_folder
 
@@ -159,6 +186,8 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     if outcome.error:
         raise UserError(outcome.error)
     write_reports([outcome], options, folder=False)
+    if outcome.doubt:
+        notes(ResultNote(f"{ir}: looks {outcome.doubt}; {_remedy([outcome])}"))
     _say(
         options,
         f"{out}: fused in {time.perf_counter() - start:.2f} s on {_where(fuser, options)}",
@@ -188,8 +217,10 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     pair_options = _pair_options(pairs, options, notes) if todo else None
     for folder in {*target_folders(out, options), *(pair.out.parent for pair in todo)}:
         prepare_folder(folder)
-    failed = _fuse_all(fuser, todo, pair_options, out, options) if fuser and pair_options else []
+    outcomes = _fuse_all(fuser, todo, pair_options, out, options) if fuser and pair_options else []
+    failed = [f"{one.pair.stem}: {one.error}" for one in outcomes if one.error]
     _say(options, f"{len(pairs) - len(todo)} existing skipped" if len(todo) < len(pairs) else "")
+    _tell_doubts([one for one in outcomes if one.doubt], len(todo), notes)
     _list("failed", failed)
     _list("unpaired", left_out)
     if todo and len(failed) == len(todo):
@@ -199,25 +230,42 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
 
 def _fuse_all(
     fuser: Fuser, pairs: list[Pair], pair_options: FuseOptions, out: Path, options: dict[str, Any]
-) -> list[str]:
-    """Fuses with a progress bar; returns a line about each pair that failed."""
+) -> list[Outcome]:
+    """Fuses with a progress bar; returns what became of each pair."""
     from tqdm import tqdm
 
     from cmmdl.fusion.folder import fuse_pairs
 
     start = time.perf_counter()
     outcomes = fuse_pairs(fuser, pairs, pair_options, options["products"], one_file=options["one_file"])
-    bar = tqdm(outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"])
-    known = list(bar)
-    write_reports(known, options, folder=True)
-    failed = [f"{outcome.pair.stem}: {outcome.error}" for outcome in known if outcome.error]
-    seconds, done = time.perf_counter() - start, len(pairs) - len(failed)
+    ended = list(tqdm(outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"]))
+    write_reports(ended, options, folder=True)
+    seconds, done = time.perf_counter() - start, sum(not outcome.error for outcome in ended)
     rate = f"{done / seconds:.2f} pictures a second"
     _say(
         options,
         f"{out}: {done} fused in {seconds:.1f} s ({rate}) on {_where(fuser, options)}",
     )
-    return failed
+    return ended
+
+
+def _remedy(doubts: list[Outcome]) -> str:
+    """What helps where pictures do not lie on each other."""
+    if any(one.doubt.startswith("shifted") for one in doubts):
+        return "`cmmdl align` measures it, --align mends it"
+    return "check which files belong together, and --no-check if they do"
+
+
+def _tell_doubts(doubts: list[Outcome], total: int, notes: Notes) -> None:
+    """One table of the pairs whose pictures do not lie on each other."""
+    from cmmdl.files.notes import ResultNote
+
+    if not doubts:
+        return
+    width = max(len(one.pair.stem) for one in doubts)
+    lines = [f"{one.pair.stem.ljust(width)}  {one.doubt}" for one in doubts]
+    head = f"{len(doubts)} of {total} pairs do not seem to match; {_remedy(doubts)}:"
+    notes(ResultNote("\n  ".join([head, *lines])))
 
 
 def _fuser(options: dict[str, Any], notes: Notes) -> Fuser:
@@ -236,6 +284,7 @@ def _pair_options(pairs: list[Pair], options: dict[str, Any], notes: Notes) -> F
 
     settle_range(pairs, options, notes)
     asked = {field.name: options[field.name] for field in fields(FuseOptions) if field.name in options}
+    asked["check"] = not options["no_check"]
     for side in ("ir", "vis"):
         if asked[f"{side}_range"] is not None:
             paths = [getattr(pair, side) for pair in pairs]

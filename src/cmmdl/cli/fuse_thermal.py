@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmmdl.cli.placing import PlacingCommand
 from cmmdl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 _OPTIONS = (
-    click.option("--grid", type=click.Choice(["vis", "overlap", "ir"]), help="Whose pixels the result has: the visible "
-                 "picture's, its part in the thermal field of view, or the thermal picture's.  [default: overlap for a "
-                 "radiometric file with a photo inside, else vis]"),
     click.option("--emissivity", type=float, metavar="E", help="Of the surface, 0.01 to 1, in place of what a "
                  "radiometric file states."),
     click.option("--distance", type=float, metavar="M", help="To the surface in m, likewise."),
@@ -55,6 +53,22 @@ _OPTIONS = (
                  "EXIF, GPS, XMP, colour profile and GeoTIFF tags the result keeps."),
     click.option("--range-from", type=_FILE, metavar="RESULT", help="Take --ir-range from an earlier result."),
 )  # fmt: skip
+
+
+class FuseCommand(PlacingCommand):
+    """A command in which ``--palette`` and ``--pip`` too may stand without a value, before a file as well."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Reads them with their defaults where the next word is a file."""
+        words = list(args)
+        for place, word in enumerate(words[: words.index("--") if "--" in words else None]):
+            following = words[place + 1] if place + 1 < len(words) else ""
+            if word in _OPTIONAL and (Path(following).suffix or Path(following).is_dir()):
+                words[place] = f"{word}={_OPTIONAL[word]}"
+        return super().parse_args(ctx, words)
+
+
+_OPTIONAL = {"--palette": "bluegold", "--pip": "auto"}
 
 
 def thermal_options(command: Callable[..., Any]) -> Callable[..., Any]:

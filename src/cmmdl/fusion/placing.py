@@ -17,7 +17,7 @@ from cmmdl.align.warp import grid as grid_of
 from cmmdl.errors import UnusableError
 from cmmdl.files.arrays import Pixels, namespace
 from cmmdl.files.images import Note
-from cmmdl.files.notes import ResultNote
+from cmmdl.files.notes import UndoneNote
 from cmmdl.files.pictures import Picture
 from cmmdl.fusion.options import FuseOptions
 
@@ -92,7 +92,7 @@ def base(
     words = found.status.replace("_", " ")
     if sizes[0] != sizes[1]:
         raise UnusableError(f"{ir.name} could not be laid on {vis.name} ({words}); give --transform, or leave it out")
-    note(ResultNote(f"{ir.name} could not be laid on {vis.name} ({words}); fused as they are"))
+    note(UndoneNote(f"{ir.name} could not be laid on {vis.name} ({words}); fused as they are"))
     return identity(*sizes)
 
 
