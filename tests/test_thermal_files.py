@@ -14,8 +14,9 @@ from PIL import Image
 
 import radiometric
 from cmmdl.errors import UsageError, UserError
-from cmmdl.files import flir
+from cmmdl.files.images import read_image
 from cmmdl.files.jpeg import radiometric_maker
+from cmmdl.files.swapped import in_order, roughness
 from cmmdl.files.thermal import read_thermal
 from cmmdl.scenes import synthetic_pair
 from radiometric import PARAMETERS, flir_jpeg, png, write_flir
@@ -256,10 +257,22 @@ def test_what_is_no_celsius(tmp_path: Path, pixels: NDArray[Any], word: str) -> 
         read_thermal(tmp_path / "a.tif")
 
 
-def test_roughness_tells_the_order_of_bytes() -> None:
+def test_roughness_tells_the_order_of_bytes(tmp_path: Path) -> None:
     counts = counts_of()
-    assert flir.roughness(counts) < 0.5 < flir.roughness(counts.byteswap())
-    assert png(counts).startswith(b"\x89PNG")
+    assert roughness(counts) < 0.5 < roughness(counts.byteswap())
+    noise = np.random.default_rng(0).integers(0, 65536, (40, 50), np.uint16)
+    for picture in (counts, noise, counts << 2, (counts >> 6) << 8, np.full((20, 20), 7, np.uint16)):
+        assert not in_order(picture.astype(np.uint16))[1]
+    (tmp_path / "raw.png").write_bytes(png(counts.byteswap()))
+    notes: list[str] = []
+    np.testing.assert_array_equal(read_image(tmp_path / "raw.png", note=notes.append), counts)
+    assert any("raw.png: its bytes were swapped" in text for text in notes)
+
+
+def test_a_real_raw_picture(shared: Path) -> None:
+    right, swapped = (read_image(shared / f"cases/flir/{name}.png", note=lambda _: None)
+                      for name in ("FLIR_raw", "FLIR_raw_swapped"))  # fmt: skip
+    np.testing.assert_array_equal(right, swapped)
 
 
 @pytest.mark.parametrize(("name", "low", "high"), [("FLIR.jpg", 25.9, 62.3), ("FLIR_E40.jpg", 17.9, 24.7)])

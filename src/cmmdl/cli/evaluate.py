@@ -66,7 +66,7 @@ def _list_metrics(context: click.Context, _: click.Parameter, wanted: bool) -> N
     "--fused-suffix", default="", metavar="TEXT", help="Strip from fused stems before pairing, e.g. _{method}."
 )
 @naming_options
-@range_options
+@range_options()
 @strict_option
 @click.option("--csv", "csv_file", type=_FILE, help="Write every score and each method's statistics.")
 @click.option("--json", "json_file", type=_FILE, help="Write everything, as strict JSON.")

@@ -19,6 +19,7 @@ from PIL import Image
 
 from cmmdl.errors import UnreadableError, UserError
 from cmmdl.files.jpeg import APP1, FLIR, segments
+from cmmdl.files.swapped import roughness
 
 RAW, PHOTO, CAMERA, PALETTE, PICTURE_IN_PICTURE = 1, 14, 32, 34, 42
 """Types of records."""
@@ -234,13 +235,6 @@ def require_flyr(path: Path) -> ModuleType:
     except ImportError as error:
         raise UserError(f"{path} is a radiometric JPEG; to read it, run: pip install 'cmmdl[thermal]'") from error
     return flyr
-
-
-def roughness(picture: NDArray[Any]) -> float:
-    """How much neighbours differ against the spread of all values: about 1 for noise, near 0 for a picture."""
-    values = picture.astype(np.float32)
-    spread = float(values.std())
-    return 0.0 if spread == 0 else float(np.abs(np.diff(values, axis=1)).mean()) / spread
 
 
 def _stated_size(record: bytes) -> tuple[int, int]:

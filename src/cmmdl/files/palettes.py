@@ -170,7 +170,7 @@ def indexed_values(path: Path) -> Recovered | None:
                 return None
             table = np.array(image.convert("P").getpalette("RGB"), np.uint8).reshape(-1, 3)
             places = np.asarray(image).copy()
-    except (OSError, SyntaxError, ValueError, TypeError):
+    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
         return None
     low, high = int(places.min()), min(int(places.max()), len(table) - 1)
     used = table[low : high + 1].astype(np.int16)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cmmdl.errors import UserError
 from cmmdl.files import pictures
-from cmmdl.files.arrays import Pixels, alike, namespace
+from cmmdl.files.arrays import Pixels, alike, is_tensor, namespace
 from cmmdl.files.images import MAX_PIXELS, Note
 from cmmdl.files.levels import stretch as stretched
 from cmmdl.files.notes import ResultNote
@@ -31,7 +31,8 @@ from cmmdl.runtimes.memory import available_bytes, is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
 
 SHARE = 0.8
 """Part of the free memory that a picture may take before it is tiled."""
@@ -126,11 +127,12 @@ class Fuser:
         ir_palette: str | None = None,
         invert_ir: bool = False,
     ) -> Result:
-        """Fuses one pair, or a batch of pairs given as tensors.
+        """Fuses one pair, or a batch of pairs given as tensors; :meth:`batch` takes arrays of several pairs.
 
         Args:
             ir: Infrared, or MRI: a path, a Pillow picture, an array ``(H, W)`` or ``(H, W, 3)``, or a tensor
-                ``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)``. Whole numbers of any usual type, or floats in [0, 1].
+                ``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)``: three grey ones as ``(3, H, W)`` are one RGB picture.
+                Whole numbers of any usual type, or floats in [0, 1].
                 Temperatures of :func:`cmmdl.read_thermal`, or a radiometric JPEG, are laid on the visible picture.
             vis: Visible, or CT, PET, SPECT; of the same size. The result is of its kind; of paths it is an array.
                 Left out, it is the photo within the radiometric JPEG.
@@ -180,6 +182,29 @@ class Fuser:
             invert_ir=invert_ir,
         )
         return self.fuse(ir, vis, asked)
+
+    def batch(
+        self, ir: NDArray[Any] | Tensor, vis: NDArray[Any] | Tensor, options: FuseOptions = DEFAULTS
+    ) -> NDArray[Any] | Tensor:
+        """Fuses several pairs of one size at once; one range is taken for all pictures of a side.
+
+        A call takes a tensor ``(3, H, W)`` for one RGB picture; here it is three grey ones.
+
+        Args:
+            ir: An array ``(B, H, W)`` or ``(B, H, W, 3)``, or a tensor ``(B, H, W)`` or ``(B, C, H, W)``.
+            vis: As many, of the same size.
+            options: As in `fuse`.
+
+        Returns:
+            An array or tensor like ``vis``; with three channels where a picture of ``ir`` has colour.
+
+        Raises:
+            UserError: If the shapes do not go together, or values need a range.
+        """
+        one = pictures.take_batch(ir, name="the infrared batch", side="ir", given=options.ir_range)
+        two = pictures.take_batch(vis, name="the visible batch", side="vis", given=options.vis_range)
+        fused: Any = self.fuse(one, two, options)
+        return fused[:, 0] if is_tensor(fused) and vis.ndim == 3 and fused.shape[1] == 1 else fused
 
     def fuse(
         self, ir: Source | Picture | Thermal, vis: Source | Picture | None = None, options: FuseOptions = DEFAULTS

@@ -75,7 +75,7 @@ def lay_thermal(
     celsius = celsius_on(thermal.celsius, grid, which)
     infrared = grid.ir(filled(thermal.celsius)) if which != "ir" else filled(thermal.celsius)
     return Laid(
-        ir=picture_of(infrared, given or span_of(thermal.celsius), thermal.name),
+        ir=picture_of(infrared, given or span_of(thermal.celsius, thermal.name), thermal.name),
         vis=replace(vis, pixels=channels_first(grid.vis(photo))),
         cover=_cover(grid, thermal.celsius),
         celsius=celsius,
@@ -85,10 +85,20 @@ def lay_thermal(
     )
 
 
-def span_of(celsius: Floats) -> Range:
-    """What means black and white: the :data:`SPAN` of the temperatures, or a degree around them if they are flat."""
+def span_of(celsius: Floats, name: str) -> Range:
+    """What means black and white: the :data:`SPAN` of the temperatures.
+
+    Raises:
+        UnusableError: If they are all equal.
+    """
     low, high = np.nanpercentile(celsius, SPAN)
-    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+    if low < high:
+        return float(low), float(high)
+    low, high = np.nanmin(celsius), np.nanmax(celsius)
+    if low < high:
+        return float(low), float(high)
+    remedy = "--ir-range LOW:HIGH, in Python ir_range=(LOW, HIGH)"
+    raise UnusableError(f"{name} has the value {low:g} everywhere, which spans no range; give one: {remedy}")
 
 
 def celsius_on(celsius: Floats, grid: Grid, which: str) -> Floats:

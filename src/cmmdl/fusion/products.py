@@ -160,7 +160,7 @@ def _kept(laid: Laid, sources: Sources, products: Products, note: Note) -> Metad
     kept = read_metadata(side, turned=not radiometric)
     held = (laid.vis if products.metadata == "vis" else laid.ir).metadata
     if held and not kept:
-        note(f"what pictures such as {side} hold beside pixels is not in the results: {', '.join(sorted(held))}")
+        note(f"what the pictures hold beside pixels is not in the results: {', '.join(sorted(held))}")
     same_grid = laid.grid == products.metadata or (laid.alignment is None and laid.grid == "vis")
     return kept if same_grid else replace(kept, geo=Metadata().geo)
 

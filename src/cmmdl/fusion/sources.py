@@ -16,6 +16,7 @@ from cmmdl.files.images import Note
 from cmmdl.files.jpeg import radiometric_maker
 from cmmdl.files.kinds import kind_of
 from cmmdl.files.levels import Range
+from cmmdl.files.notes import ResultNote
 from cmmdl.files.palettes import indexed_values, palette_by_name, recover, values_of
 from cmmdl.files.pictures import Picture, Source
 from cmmdl.files.ranges import parse_range
@@ -114,7 +115,10 @@ def shared_span(paths: list[Path], conditions: Conditions) -> Range | None:
         conditions: How the scene was.
 
     Returns:
-        The span, rounded to hundredths; ``None`` if the first file that can be read holds no temperatures.
+        The span, rounded to hundredths; ``None`` if no file that can be read holds temperatures.
+
+    Raises:
+        UnusableError: If all temperatures are equal.
     """
     step = -(-len(paths) // MOST)
     seen: list[NDArray[np.float32]] = []
@@ -128,8 +132,8 @@ def shared_span(paths: list[Path], conditions: Conditions) -> Range | None:
         seen.append(celsius[np.isfinite(celsius)])
     if not seen:
         return None
-    low, high = span_of(np.concatenate(seen))
-    return round(low, 2), round(high, 2)
+    low, high = span_of(np.concatenate(seen), str(paths[0]))
+    return (round(low, 2), round(high, 2)) if round(low, 2) < round(high, 2) else (low, high)
 
 
 def _given(path: Path, conditions: Conditions) -> dict[str, Any]:
@@ -203,14 +207,19 @@ def _infrared(ir: Source | Picture, options: FuseOptions, take: Take, note: Note
     return inverted(one) if options.invert_ir else one
 
 
+_REFUSE = " (--ir-palette none uses them)"
+
+
 def _unpainted(ir: Source | Picture, options: FuseOptions, take: Take, note: Note) -> Picture:
-    stored = indexed_values(Path(ir)) if isinstance(ir, str | Path) else None
-    if stored is not None and options.ir_palette == "auto":
-        note(f"{ir} is painted in a palette of its own; its values are used, not its colours (--ir-palette none)")
-        return replace(take(stored.values, "infrared", None), name=str(ir))
     one = take(ir, "infrared", options.ir_range)
-    if one.is_grey or one.kind == "tensor" or one.pixels.dtype != np.uint8:
+    if one.is_grey or one.kind != "array" or len(one.pixels) != 1 or one.pixels.dtype != np.uint8:
         return one
+    stored = indexed_values(Path(ir)) if isinstance(ir, str | Path) and options.ir_palette == "auto" else None
+    if stored is not None:
+        note(
+            ResultNote(f"{one.name} is painted in a palette of its own; its values are used, not its colours{_REFUSE}")
+        )
+        return replace(take(stored.values, "infrared", None), name=one.name)
     painted = array_of(one)
     if options.ir_palette != "auto":
         values = values_of(painted, palette_by_name(str(options.ir_palette)))
@@ -218,7 +227,7 @@ def _unpainted(ir: Source | Picture, options: FuseOptions, take: Take, note: Not
     found = recover(painted)
     if found is None:
         return one
-    note(f"{one.name} is painted in {found.palette}; its values are used, not its colours (--ir-palette none)")
+    note(ResultNote(f"{one.name} is painted in {found.palette}; its values are used, not its colours{_REFUSE}"))
     return replace(take(found.values, "infrared", None), name=one.name)
 
 
