@@ -175,6 +175,13 @@ def test_a_folder_of_camera_files(camera: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
     rows = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
     assert [row["file"] for row in rows] == ["IR_0.png", "IR_1.png"]
+    refused = fuse(folder, "-o", tmp_path / "out2", *extra)
+    assert refused.exit_code == 1
+    assert "all.jsonl exists; pass --overwrite" in refused.stderr
+    (tmp_path / "out/IR_1.png").unlink()
+    assert fuse(folder, "-o", tmp_path / "out", *extra, "--skip-existing").exit_code == 3
+    again = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert sorted(row["file"] for row in again) == ["IR_0.png", "IR_1.png"]
     ranges = [history_of(tmp_path / f"out/IR_{seed}.png")["ir_range"] for seed in (0, 1)]
     assert ranges[0] == ranges[1]  # one range for the run
 

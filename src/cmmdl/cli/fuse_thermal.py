@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.placing import PlacingCommand
-from cmmdl.errors import UsageError
+from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -93,6 +93,7 @@ def settle(options: dict[str, Any], out: Path, folder: bool) -> None:
 
         palette_by_name(options["ir_palette"])
     _check_targets(options, out, folder)
+    _check_existing(options, folder)
     options["products"] = _products(options)
     if options["range_from"]:
         options["ir_range"] = _range_of(options)
@@ -149,11 +150,24 @@ def write_reports(outcomes: Iterable[Outcome], options: dict[str, Any], folder: 
         return
     reports = [outcome.report for outcome in outcomes if outcome.report is not None]
     if folder:
-        text = "".join(json.dumps(report) + "\n" for report in reports)
+        lines = [*_kept_lines(options, {report["file"] for report in reports}), *map(json.dumps, reports)]
+        text = "".join(f"{line}\n" for line in lines)
     else:
         text = json.dumps(reports[0], indent=2) + "\n" if reports else ""
     if text:
         write_bytes(options["report"], text.encode())
+
+
+def _kept_lines(options: dict[str, Any], done: set[str]) -> list[str]:
+    """The lines of an earlier run that was continued, without those of results that were made again."""
+    path = options["report"]
+    if not options["skip_existing"] or not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        return [line for line in lines if json.loads(line)["file"] not in done]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no report of an earlier run; give --report another name") from error
 
 
 def _conditions(options: dict[str, Any]) -> Conditions:
@@ -207,6 +221,15 @@ def _check_targets(options: dict[str, Any], out: Path, folder: bool) -> None:
     named = [path.resolve() for path in (out, temperature, report) if path is not None]
     if not folder and len(set(named)) < len(named):
         raise UsageError("-o, --temperature and --report name one file; give each its own")
+
+
+def _check_existing(options: dict[str, Any], folder: bool) -> None:
+    """Refuses to replace temperatures or a report that nobody asked to replace."""
+    if options["overwrite"] or options["skip_existing"]:
+        return
+    for name in ("report",) if folder else ("temperature", "report"):
+        if options[name] is not None and options[name].exists():
+            raise UserError(f"{options[name]} exists; pass --overwrite to replace it, or give --{name} another name")
 
 
 def _range_of(options: dict[str, Any]) -> str:
