@@ -163,9 +163,8 @@ def test_a_folder_of_camera_files(camera: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         (folder / f"IR_{seed}.jpg").write_bytes(camera_file(seed)[0])
     (folder / "IR_2.jpg").write_bytes(camera_file(2)[0][:9000])
-    done = fuse(
-        folder, "-o", tmp_path / "out", "--temperature", tmp_path / "celsius", "--report", tmp_path / "all.jsonl"
-    )
+    extra = ("--temperature", tmp_path / "celsius", "--report", tmp_path / "all.jsonl")
+    done = fuse(folder, "-o", tmp_path / "out", *extra)
     assert done.exit_code == 3
     assert "1 failed:" in done.stderr
     assert "IR_2.jpg is cut off" in done.stderr
