@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,14 +141,46 @@ class Fuser:
             options: What is asked for.
         """
         with _memory_errors():
-            one, two = self.take(ir, "infrared", options.ir_range), self.take(vis, "visible", options.vis_range)
-            dtype = pictures.result_dtype(two, options.depth)
-            one = one.resized(two.size) if options.resize_ir else one
-            _check_same_size(one, two)
-            luma = two.luma()
-            fused = self.fuse_luma(alike(one.luma(), luma), luma)
-            fused = stretched(fused) if self.stretch else fused
-            return pictures.give(fused, like=two, colour=_colour_of(one, two, options.chroma), dtype=dtype)
+            one, two = self.prepare(ir, vis, options)
+            return self.finish(self.fused_luma(one, two), one, two, options)
+
+    def prepare(self, ir: Source | Picture, vis: Source | Picture, options: FuseOptions) -> tuple[Picture, Picture]:
+        """The first of three steps of a call: reads both pictures and checks that they go together.
+
+        Raises:
+            UserError: If one cannot be read or used, or their sizes differ.
+        """
+        one, two = self.take(ir, "infrared", options.ir_range), self.take(vis, "visible", options.vis_range)
+        one = one.resized(two.size) if options.resize_ir else one
+        _check_same_size(one, two)
+        return one, two
+
+    def fused_luma(self, ir: Picture, vis: Picture) -> Pixels:
+        """The second step: ``(B, 1, H, W)`` floats in [0, 1]."""
+        luma = vis.luma()
+        fused = self.fuse_luma(alike(ir.luma(), luma), luma)
+        return stretched(fused) if self.stretch else fused
+
+    def finish(self, luma: Pixels, ir: Picture, vis: Picture, options: FuseOptions) -> Result:
+        """The last step: levels, colour and depth."""
+        if options.levels is not None:
+            low, high = options.levels
+            luma = ((luma - low) / (high - low)).clip(0, 1)
+        dtype = pictures.result_dtype(vis, options.depth)
+        return pictures.give(luma, like=vis, colour=_colour_of(ir, vis, options.chroma), dtype=dtype)
+
+    def side_by_side(self, count: int) -> list[Fuser]:
+        """Fusers for up to so many threads, each of which fuses pictures on a core of its own; results are the same.
+
+        Returns:
+            One a thread, fewer where the runtime is better off with all cores on one picture.
+        """
+        fusers = []
+        for backend in self.backend.side_by_side(count):
+            fuser = copy.copy(self)
+            fuser.backend = backend
+            fusers.append(fuser)
+        return fusers
 
     def fuse_luma(self, ir: Pixels, vis: Pixels) -> Pixels:
         """Fuses ``(B, 1, H, W)`` floats in [0, 1], in tiles where it was asked or memory is short.

@@ -22,6 +22,8 @@ class FuseOptions:
             result always run from 0 to their type's maximum and floats from 0 to 1.
         chroma: Whose colour is kept where both pictures have some.
         resize_ir: Resize the infrared picture to the size of the visible one rather than refuse different sizes.
+        levels: Values of the fused luma that become black and white, the same for every picture of a clip; ``None``
+            leaves them as they are.
 
     Raises:
         UsageError: If a choice is unknown.
@@ -32,6 +34,7 @@ class FuseOptions:
     depth: str | None = None
     chroma: Literal["vis", "ir"] = "vis"
     resize_ir: bool = False
+    levels: Range | None = None
 
     def __post_init__(self) -> None:
         if self.chroma not in ("vis", "ir"):

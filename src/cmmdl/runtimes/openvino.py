@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from cmmdl.errors import UserError
 from cmmdl.files.arrays import Pixels
+from cmmdl.runtimes.base import Backend
 from cmmdl.runtimes.device import cpu_name, cpu_threads
 from cmmdl.runtimes.memory import BYTES_PER_PIXEL_WHOLE
 from cmmdl.runtimes.signature import Signature, from_text, sides_of
@@ -32,19 +34,32 @@ class OpenVinoBackend:
     model = None
 
     def __init__(self, path: str | Path, *, threads: int | None = None, bfloat16: bool = False) -> None:
-        core = import_openvino().Core()
+        self.core = import_openvino().Core()
         self.threads = threads or cpu_threads()
-        model = read_network(core, Path(path))
+        self.network = model = read_network(self.core, Path(path))
         self.signature = _signature(model, str(path))
         self.precision = "bfloat16" if bfloat16 else self.signature.precision
         self.reach = self.signature.reach
         self.bytes_per_pixel = self.signature.bytes_per_pixel or BYTES_PER_PIXEL_WHOLE
-        settings = {
-            "INFERENCE_NUM_THREADS": self.threads,
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
-        }
-        self.request = core.compile_model(model, "CPU", settings).create_infer_request()
+        self.request = self._compiled(self.threads, {"PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
+
+    def _compiled(self, threads: int, hints: dict[str, Any]) -> Any:
+        """The network, compiled for so many threads."""
+        precision = "bf16" if self.precision == "bfloat16" else "f32"
+        settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, **hints}
+        return self.core.compile_model(self.network, "CPU", settings)
+
+    def side_by_side(self, count: int) -> list[Backend]:
+        """One compiled network with a stream and a request for each thread; none is tied to a core."""
+        if count == 1:
+            return [self]
+        network = self._compiled(count, {"NUM_STREAMS": count, "ENABLE_CPU_PINNING": False})
+        backends: list[Backend] = []
+        for _ in range(count):
+            alone = copy.copy(self)
+            alone.request, alone.threads = network.create_infer_request(), 1
+            backends.append(alone)
+        return backends
 
     def run(self, ir: Pixels, vis: Pixels) -> NDArray[Any]:
         """Fuses ``(B, 1, H, W)`` float32."""
