@@ -40,7 +40,7 @@ MARKS = "<!-- results:begin -->", "<!-- results:end -->"
 
 HEADER = """# Results
 
-Measured by `python benchmarks/quality.py --data DIR --write` on the weights in the box. Our pictures and those of the
+Measured by `python benchmarks/quality.py --data DIR --write` on the shipped weights. Our pictures and those of the
 baselines are stretched to the full range, as most published ones are; the rows of published networks are their own
 pictures, scored by the same evaluator. DIR holds `test/tno/ir`, `test/tno/vis`, and the same of `roadscene`.
 
@@ -143,7 +143,7 @@ def update_readme(marks: tuple[str, str], text: str) -> None:
 
 
 def update_card(model: str, scores: Mapping[str, Mapping[str, float]]) -> None:
-    """Puts scores into the card of a model in the box."""
+    """Puts scores into the card of a shipped model."""
     card = TRAINED / f"{model}.json"
     text = json.dumps({**json.loads(card.read_text(encoding="utf-8")), "scores": scores}, indent=2)
     card.write_text(text + "\n", encoding="utf-8")

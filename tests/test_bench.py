@@ -86,7 +86,7 @@ def test_a_baseline_is_the_row_most_alike() -> None:
     assert all(other.case.backend == "torch" for other in found)
     assert all((a.case.model, a.case.size) == (b.case.model, b.case.size) for a, b in zip(rows, found, strict=True))
     assert {str(row.case) for row in baselines(rows, "max openvino 32x24")} == {"max openvino 32x24"}
-    with pytest.raises(UserError, match="no row is called 'tensorrt'"):
+    with pytest.raises(UserError, match="no row matches 'tensorrt'"):
         baselines(rows, "tensorrt")
 
 
@@ -260,12 +260,12 @@ def test_a_process_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 def test_wrong_options_are_answered_at_once(tmp_path: Path) -> None:
     runner = CliRunner()
     for arguments, words in (
-        (["--size", "big"], "size 'big' is none"),
-        (["--baseline", "cuda"], "no row is called 'cuda'"),
+        (["--size", "big"], "size 'big' is not WIDTHxHEIGHT"),
+        (["--baseline", "cuda"], "no row matches 'cuda'"),
         (["--json", str(tmp_path / "no" / "b.json")], "create it first"),
     ):
         result = runner.invoke(main, ["bench", *arguments])
-        assert result.exit_code == 1
+        assert result.exit_code in (1, 2)
         assert words in result.output
 
 

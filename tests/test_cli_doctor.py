@@ -74,7 +74,7 @@ def test_memory_is_reused() -> None:
     """Page faults of taking and freeing 64 MiB thirty times: a fraction with reuse, all pages each time without."""
     code = (
         "import sys, resource\n"
-        "from cmmdl.allocator import reuse_memory\n"
+        "from cmmdl.models.allocator import reuse_memory\n"
         "if sys.argv[1] == 'yes': print(reuse_memory())\n"
         "import torch\n"
         "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"

@@ -267,7 +267,7 @@ class TestPrepare:
     ) -> None:
         (tmp_path / "here").mkdir()
         monkeypatch.chdir(tmp_path / "here")
-        with pytest.raises(UserError, match=r"\. is the folder that you are in; give a new one inside"):
+        with pytest.raises(UserError, match=r"\. is the current folder; give a new one inside"):
             prepare(plan(MSRS, msrs), Path())
         assert not list((tmp_path / "here").iterdir())
 
@@ -280,7 +280,7 @@ class TestPrepare:
         (tmp_path / "out").mkdir()
         planned = plan(MSRS, msrs)
         monkeypatch.setattr(Path, "iterdir", denied)
-        with pytest.raises(UserError, match=r"out: cannot be looked into \(Permission denied\)"):
+        with pytest.raises(UserError, match=r"out: cannot be opened \(Permission denied\)"):
             prepare(planned, tmp_path / "out")
         with pytest.raises(UserError, match=r"out: cannot be listed \(Permission denied\)"):
             find_sets(tmp_path / "out")
@@ -323,7 +323,7 @@ class TestPrepare:
 
     def test_an_official_split_stays(self, msrs: Path, tmp_path: Path) -> None:
         (tmp_path / "test.txt").write_text("00001D\n")
-        with pytest.raises(UserError, match="comes divided already, into train and test"):
+        with pytest.raises(UserError, match="is already split into train and test"):
             plan(MSRS, msrs, test_stems=tmp_path / "test.txt")
 
     def test_medical_sides_keep_their_names(self, tmp_path: Path) -> None:

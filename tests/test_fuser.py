@@ -222,7 +222,7 @@ def test_alpha_is_dropped_with_a_note() -> None:
     fused = Fuser(VisibleOnly(), note=notes.append)(np.zeros((4, 4), np.uint8), numbers(np.uint8, 4, 4, 4))
     assert isinstance(fused, np.ndarray)
     assert fused.shape == (4, 4, 3)
-    assert "visible picture (4, 4, 4): alpha dropped" in notes[0]
+    assert "visible picture: alpha dropped (4 channels)" in notes[0]
     with pytest.warns(UserWarning, match="alpha dropped"):
         MEAN(Image.new("LA", (3, 3)), Image.new("L", (3, 3)))
 

@@ -16,6 +16,7 @@ from cmmdl.files.images import read_image, write_image
 from cmmdl.runtimes import choice
 from cmmdl.runtimes.choice import choose_backend
 from cmmdl.scenes import synthetic_pair
+from cmmdl.weights.resolving import Named
 
 onnx = pytest.importorskip("onnx", reason='needs pip install "cmmdl[export]"')
 pytest.importorskip("onnxruntime", reason='needs pip install "cmmdl[onnx]"')
@@ -85,7 +86,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, backend: str) -> None
         ({"backend": "torch"}, "torch cannot run an exported file"),
         ({"device": "cuda"}, "runs on the CPU"),
         ({"precision": "float64"}, "has no precision float64"),
-        ({"threads": 0}, "0 threads"),
+        ({"threads": 0}, "at least 1, not 0"),
         ({"model": torch.nn.Identity(), "backend": "onnxruntime"}, "export it"),
     ],
 )
@@ -109,7 +110,7 @@ def test_auto(monkeypatch: pytest.MonkeyPatch, mean: Path, tmp_path: Path) -> No
     assert choose_backend(torch.nn.Identity()) == choose_backend("mean") == choose_backend("cmmdl-ivf") == "torch"
     assert choose_backend("model.xml") == "openvino"
     assert choose_backend("model.onnx") == "onnxruntime"
-    monkeypatch.setattr(choice, "shipped_file", lambda model: mean)  # as of a model with an ONNX file in the box
+    monkeypatch.setattr(Named, "exported", mean)  # as of a model that ships as an ONNX file
     assert choose_backend("mean") == "openvino"
     assert choose_backend("mean", device="cuda") == choose_backend("mean", precision="bfloat16") == "torch"
     there.discard("openvino")
@@ -184,7 +185,7 @@ def test_the_command_fuses_without_torch(mean: Path, tmp_path: Path) -> None:
     assert "ONNX Runtime" in result.stdout
     (tmp_path / "ir/3.png").write_text("no picture")
     result = without_torch(code, "fuse", tmp_path / "ir", tmp_path / "vis", "-o", tmp_path / "out", *model)
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert "1 failed:\n  3: " in result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "1.png", "2.png", "4.png"]
     np.testing.assert_array_equal(read_image(tmp_path / "out/0.png"), read_image(tmp_path / "one.png"))

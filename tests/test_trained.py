@@ -1,4 +1,4 @@
-"""The weights in the box on scenes that the project draws: what a person would complain about."""
+"""The shipped weights on scenes that the project draws: what a person would complain about."""
 
 from __future__ import annotations
 

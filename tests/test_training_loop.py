@@ -203,7 +203,7 @@ def test_a_picture_that_goes_bad_while_training_is_named(
         return ready()
 
     monkeypatch.setattr(loop, "StopSignal", spoil)
-    with pytest.raises(UserError, match=r"^.*scene0\.png is no PNG") as caught:
+    with pytest.raises(UserError, match=r"^.*scene0\.png is not a PNG") as caught:
         loop.train(tiny_config(tmp_path / "run", pairs, "data.memory_mb=0", f"data.workers={workers}"))
     assert "\n" not in str(caught.value)
 
@@ -215,7 +215,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     newest.write_bytes(newest.read_bytes()[:200])
     assert newest_checkpoint(tmp_path)["step"] == 2
     (tmp_path / "checkpoint-00000002.pt").write_bytes(b"")
-    with pytest.raises(UserError, match="no checkpoint there can be read"):
+    with pytest.raises(UserError, match="none of its checkpoints can be read"):
         newest_checkpoint(tmp_path)
 
 

@@ -49,7 +49,7 @@ def main() -> None:
         except UserError as error:
             tell(failure=str(error))
         except MemoryError:
-            tell(failure="the memory does not suffice; use --tile, or smaller pictures")
+            tell(failure="not enough memory; use --tile, or smaller pictures")
 
 
 def _prepare(task: dict[str, Any], tell: Callable[..., None]) -> None:
@@ -124,7 +124,7 @@ def _import_runtime(task: dict[str, Any]) -> str:
 
     backend = str(task["backend"])
     if backend not in BACKENDS:
-        raise UserError(f"backend {backend!r} is unknown; there are {', '.join(BACKENDS)}")
+        raise UserError(f"backend {backend!r} is unknown; choose from {', '.join(BACKENDS)}")
     if backend == "auto":
         backend = choose_backend(task["model"], device=task["device"], precision=task["precision"])
     if backend == "onnxruntime":

@@ -13,7 +13,7 @@ from importlib import import_module
 import click
 
 import cmmdl
-from cmmdl.cli.exit_codes import INTERRUPTED, NOTHING_DONE, TABLE, TERMINATED, WRONG_USAGE
+from cmmdl.cli.exit_codes import INTERRUPTED, NOTHING_DONE, SUMMARY, TABLE, TERMINATED, WRONG_USAGE
 from cmmdl.errors import UsageError, UserError
 
 COMMANDS = ["fuse", "evaluate", "sheet", "data", "train", "average", "models", "convert", "export", "bench", "doctor"]
@@ -28,11 +28,11 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             near = difflib.get_close_matches(cmd_name, COMMANDS, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(COMMANDS)}."
+            hint = f" Did you mean {near[0]!r}?" if near else f" The commands are: {', '.join(COMMANDS)}."
             raise click.UsageError(f"No such command {cmd_name!r}.{hint}")
         command = import_module(f"cmmdl.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
-        return command
+        return _with_summary(command)
 
     def invoke(self, ctx: click.Context) -> object:
         signal.signal(signal.SIGTERM, _terminated)
@@ -44,6 +44,15 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
+
+
+def _with_summary(command: click.Command) -> click.Command:
+    """The command, and those below it, with the exit status at the end of its help."""
+    if SUMMARY not in (command.epilog or ""):
+        command.epilog = "\n\n".join(filter(None, [command.epilog, SUMMARY]))
+    for below in getattr(command, "commands", {}).values():
+        _with_summary(below)
+    return command
 
 
 def _terminated(number: int, frame: object) -> None:

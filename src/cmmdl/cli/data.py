@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cmmdl.cli.exit_codes import INCOMPLETE
 from cmmdl.errors import UserError
 
 if TYPE_CHECKING:
     from cmmdl.datasets import DataSet, Report
     from cmmdl.datasets.preparation import Plan
 
-FOUND = 3
-"""Exit status when all was done, but something has to be put right."""
-
 PATH = click.Path(path_type=Path, readable=False)
-WORKERS = click.option("--workers", type=click.IntRange(1), help="Threads that read pictures  [default: by the cores].")
+WORKERS = click.option(
+    "--workers", type=click.IntRange(1), help="Threads that read pictures.  [default: depends on the cores]"
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -61,16 +61,18 @@ def list_command(name: str | None, as_json: bool) -> None:
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         for row in rows:
             click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
-        click.echo("\nNone is downloaded for you: `cmmdl data list NAME` says where it is, its terms and what to do.")
+        click.echo(
+            "\nNothing is downloaded for you: `cmmdl data list NAME` says where a set is, its terms and what to do."
+        )
 
 
 @command.command("prepare")
 @click.argument("name")
-@click.option("--from", "source", type=PATH, required=True, help="Archive (ZIP, TAR) or folder that you downloaded.")
-@click.option("-o", "--output", "out", type=PATH, required=True, help="New folder, for train/ir, train/vis, ...")
-@click.option("--sha256", default="", metavar="HEX", help="Refuse an archive that has another hash.")
-@click.option("--test-stems", type=PATH, help="Text file of stems for test, of a set without an official split.")
-@click.option("--link", is_flag=True, help="Hard links rather than copies, from a folder.")
+@click.option("--from", "source", type=PATH, required=True, help="The archive (ZIP, TAR) or folder you downloaded.")
+@click.option("-o", "--output", "out", type=PATH, required=True, help="New folder for train/ir, train/vis, ...")
+@click.option("--sha256", default="", metavar="HEX", help="Refuse the archive unless it has this hash.")
+@click.option("--test-stems", type=PATH, help="Text file of test stems, for sets without an official split.")
+@click.option("--link", is_flag=True, help="Make hard links instead of copies (from a folder only).")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and stop.")
 @WORKERS
 @JSON
@@ -112,7 +114,10 @@ def prepare_command(
             click.echo(json.dumps(_plan_as_data(planned, out), indent=2))
         return
     for folder in leftovers(out):
-        click.echo(f"note: {folder} is of a run that was killed, or still goes on; if not, remove it", err=True)
+        click.echo(
+            f"note: {folder} was left by a run that was killed, or is still going on; remove it if no run is using it",
+            err=True,
+        )
     report = prepare(planned, out, link=link, workers=workers, progress=not (quiet or as_json))
     if as_json:
         click.echo(json.dumps({**_plan_as_data(planned, out), **report.to_dict()}, indent=2))
@@ -121,8 +126,12 @@ def prepare_command(
 
 @command.command("check")
 @click.argument("folder", type=PATH)
-@click.option("--against", type=PATH, multiple=True, help="Folder that must share no picture with it; repeatable.")
-@click.option("--as", "name", help="Compare with what is published of this data set  [default: as it was prepared].")
+@click.option(
+    "--against", type=PATH, multiple=True, help="Folder that must not share a picture with FOLDER; repeatable."
+)
+@click.option(
+    "--as", "name", help="Compare with what is published about this data set.  [default: the one it was prepared as]"
+)
 @WORKERS
 @JSON
 @click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
@@ -166,7 +175,7 @@ def _published(folder: Path, name: str | None) -> DataSet | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / CARD} cannot be used ({error}); remove it, or say --as NAME") from error
+        raise UserError(f"{folder / CARD} cannot be used ({error}); remove it, or pass --as NAME") from error
 
 
 def _show(data: DataSet) -> None:
@@ -230,4 +239,4 @@ def _finish(report: Report, quiet: bool, as_json: bool) -> None:
         if not (quiet or report.problems):
             click.echo("no problems")
     if report.problems:
-        sys.exit(FOUND)
+        sys.exit(INCOMPLETE)

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cmmdl.errors import UserError
+from cmmdl.cli.exit_codes import INCOMPLETE
+from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from cmmdl.evaluate import Board, Evaluation
 
 CONVENTION_NAMES = ["cmmdl", "cddfuse", "vifb", "paper"]
 BASELINE_NAMES = ["mean", "max", "laplacian", "wavelet", "gff", "tif", "adf", "gtf"]
-INCOMPLETE = 3
-"""Exit status when the outputs were written, but without some pictures."""
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -161,7 +160,7 @@ def _are_files(paths: list[Path]) -> bool:
             raise UserError(f"{path}: there is no such file or folder; check the path")
     files = [path for path in paths if path.is_file()]
     if 0 < len(files) < len(paths):
-        raise UserError(f"{files[0]} is a file, others are folders; give files only or folders only")
+        raise UsageError(f"{files[0]} is a file, others are folders; give files only or folders only")
     return bool(files)
 
 

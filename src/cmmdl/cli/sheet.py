@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmmdl.errors import UserError
+from cmmdl.cli.exit_codes import DONE, INCOMPLETE
+from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from cmmdl.evaluate.scenes import Exclusion, Scene
     from cmmdl.evaluate.sheets import Style
     from cmmdl.files.images import Array
-
-INCOMPLETE = 3
-"""Exit status when the sheet was written, but without some pairs."""
 
 PATH = click.Path(path_type=Path, readable=False)
 
@@ -27,17 +25,21 @@ PATH = click.Path(path_type=Path, readable=False)
 @click.argument("vis", type=PATH)
 @click.option("-o", "--output", "out", type=PATH, required=True, help="The picture to write: .png, .jpg, ...")
 @click.option("--methods", default="", metavar="NAME,...", help="Models to fuse with, see `cmmdl models`.")
-@click.option("--fused", multiple=True, metavar="NAME=PATH", help="Pictures that are fused already; repeatable.")
+@click.option("--fused", multiple=True, metavar="NAME=PATH", help="Pictures that have been fused already; repeatable.")
 @click.option("--stems", default="", metavar="STEM,...", help="Show these pairs, in this order.")
 @click.option(
-    "--count", type=click.IntRange(1), default=10, show_default=True, help="Show so many, spread over all pairs."
+    "--count",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="How many pairs to show, spread evenly over all.",
 )
-@click.option("--width", type=click.IntRange(16), default=320, show_default=True, help="Of a column in pixels.")
-@click.option("--full", is_flag=True, help="Show pictures in their own size.")
-@click.option("--crop", metavar="X,Y,W,H", help="Show this part only, in pixels, or in parts of 1.")
+@click.option("--width", type=click.IntRange(16), default=320, show_default=True, help="Width of a column in pixels.")
+@click.option("--full", is_flag=True, help="Show pictures at their own size.")
+@click.option("--crop", metavar="X,Y,W,H", help="Show only this part, in pixels or as fractions of the picture.")
 @click.option("--inset", metavar="X,Y,W,H", help="Frame this part and show it enlarged in a corner.")
 @click.option("--stretch", is_flag=True, help="Stretch what is fused here to the full range.")
-@click.option("--title", help="Line at the top  [default: folder, pairs and options; '' for none].")
+@click.option("--title", help="Title; '' leaves it out.  [default: folder, pairs and options]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--overwrite", is_flag=True, help="Replace a sheet that exists.")
 @click.option("--ir-suffix", default="", metavar="TEXT", help="Strip from infrared stems before pairing, e.g. _ir.")
@@ -100,7 +102,7 @@ def _run(ir: Path, vis: Path, out: Path, style: Style, options: dict[str, Any]) 
         click.echo(f"{out}: pairs {len(rows)}, columns {', '.join(names)}")
     if failed:
         click.echo("\n  ".join([f"{len(failed)} left out:", *failed]), err=True)
-    return INCOMPLETE if failed else 0
+    return INCOMPLETE if failed else DONE
 
 
 def _columns(options: dict[str, Any]) -> tuple[dict[str, str], dict[str, Path]]:
@@ -109,15 +111,15 @@ def _columns(options: dict[str, Any]) -> tuple[dict[str, str], dict[str, Path]]:
     for text in filter(None, (part.strip() for part in options["methods"].split(","))):
         name = Path(text).stem if text.endswith(".safetensors") else text
         if name in models:
-            raise UserError(f"--methods names {name!r} twice; keep one")
+            raise UsageError(f"--methods names {name!r} twice; keep one")
         models[name] = text
     fused: dict[str, Path] = {}
     for text in options["fused"]:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
-            raise UserError(f"--fused {text!r} is not NAME=PATH")
+            raise UsageError(f"--fused {text!r} is not NAME=PATH")
         if name in models or name in fused:
-            raise UserError(f"--fused {name!r} names a column that is there already; give another name")
+            raise UsageError(f"--fused {name!r} names a column that already exists; choose another name")
         fused[name] = Path(path)
     return models, fused
 
@@ -136,7 +138,7 @@ def _scenes(
     files = [path for path in paths if path.is_file()]
     if files:
         if len(files) < len(paths):
-            raise UserError(f"{files[0]} is a file, others are folders; give files only or folders only")
+            raise UsageError(f"{files[0]} is a file, others are folders; give files only or folders only")
         return [Scene(vis.stem, ir, vis, fused)], []
     suffixes = {name: options[name] for name in ("fused_suffix", "ir_suffix", "vis_suffix")}
     scenes, excluded = find_scenes(fused, ir, vis, **suffixes)

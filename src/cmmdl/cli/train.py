@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from cmmdl.cli.exit_codes import INTERRUPTED, TERMINATED
 
 FOLDER = click.Path(path_type=Path)
 
@@ -14,10 +17,10 @@ FOLDER = click.Path(path_type=Path)
 @click.command("train")
 @click.argument("config", required=False, type=FOLDER)
 @click.option("--ir", type=FOLDER, help="Infrared pictures to train on.")
-@click.option("--vis", type=FOLDER, help="Visible pictures of the same file stems.")
+@click.option("--vis", type=FOLDER, help="Visible pictures with the same file stems.")
 @click.option("--val-ir", type=FOLDER, help="Infrared pictures to score while training.")
 @click.option("--val-vis", type=FOLDER, help="Visible pictures to score while training.")
-@click.option("--init", metavar="NAME_OR_PATH", help="Weights to start from: a name of `cmmdl models` or a file.")
+@click.option("--init", metavar="NAME_OR_PATH", help="Weights to start from: a name from `cmmdl models` or a file.")
 @click.option("-o", "--folder", type=FOLDER, help="Run folder [default: runs/NAME_OF_CONFIG].")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. optim.lr=3e-4.")
 @click.option("--accept-changes", is_flag=True, help="Continue a run although its settings have changed.")
@@ -38,9 +41,9 @@ def command(
       cmmdl train --ir data/ir --vis data/vis --init cmmdl-ivf -o runs/mine --set run.steps=2000
       accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf-stage1.toml
     """  # noqa: D301
-    from cmmdl.allocator import reuse_memory
     from cmmdl.errors import UserError
     from cmmdl.files.images import quiet_decoders
+    from cmmdl.models.allocator import reuse_memory
 
     try:
         from cmmdl.training.configfile import load_config
@@ -57,17 +60,17 @@ def command(
     if outcome.main and outcome.finished:
         click.echo(f"{outcome.weights}: {outcome.step} steps")
     elif outcome.main:
-        click.echo(f"stopped after step {outcome.step}; the same command continues", err=True)
+        click.echo(f"stopped after step {outcome.step}; run the same command to continue", err=True)
     if not outcome.finished:
-        sys.exit(128 + outcome.signal)
+        sys.exit(TERMINATED if outcome.signal == signal.SIGTERM else INTERRUPTED)
 
 
 def tables(**options: Any) -> dict[str, dict[str, Any]]:
     """The options of the command line as tables of the configuration."""
-    from cmmdl.errors import UserError
+    from cmmdl.errors import UsageError
 
     if (options["ir"] is None) != (options["vis"] is None):
-        raise UserError("--ir and --vis belong together: give both folders")
+        raise UsageError("--ir and --vis belong together: give both folders")
     run = {name: options[name] for name in ("folder", "init") if options[name] is not None}
     data = {"sources": [{"ir": options["ir"], "vis": options["vis"]}]} if options["ir"] is not None else {}
     val = {name: options[f"val_{name}"] for name in ("ir", "vis") if options[f"val_{name}"] is not None}

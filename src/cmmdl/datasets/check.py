@@ -70,7 +70,7 @@ def find_sets(folder: Path) -> list[PairSet]:
         UserError: If there is none.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
+        raise UserError(f"{folder} is not a folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
     folders = {place: _folders_in(place) for place in (folder, *_folders_in(folder).values())}
     sets = [
         PairSet(place.resolve().name, inside[first], inside[second])
@@ -90,7 +90,7 @@ def _folders_in(place: Path) -> dict[str, Path]:
     try:
         found = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     except OSError as error:
-        raise UserError(f"{place}: cannot be listed ({error.strerror}); check its rights") from error
+        raise UserError(f"{place}: cannot be listed ({error.strerror}); check its permissions") from error
     return {path.name.lower(): path for path in found}
 
 

@@ -19,7 +19,7 @@ from cmmdl.datasets.catalogue import DataSet
 from cmmdl.datasets.check import PairSet, Read, read_sets, report_on
 from cmmdl.datasets.layout import Split, find_splits
 from cmmdl.datasets.report import Finding, Report, counted
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError, UserError
 from cmmdl.files.atomic import write_bytes
 
 CARD = "data.json"
@@ -75,7 +75,7 @@ def plan(data: DataSet, source: Path, *, sha256: str = "", test_stems: Path | No
         UserError: If the source cannot be used, is another one, or does not look like the data set.
     """
     if sha256 and source.is_dir():
-        raise UserError(f"{source} is a folder and has no hash; give the archive, or leave --sha256 out")
+        raise UsageError(f"{source} is a folder, which has no hash; give the archive, or leave out --sha256")
     files = list_files(source)
     digest = "" if source.is_dir() else sha256_of(source)
     if sha256 and digest != sha256.strip().lower():
@@ -101,7 +101,7 @@ def prepare(plan: Plan, out: Path, *, link: bool = False, workers: int | None = 
         What was found; pairs among its problems that are damaged, unpaired or of two sizes are not in the folder.
 
     Raises:
-        UserError: If it cannot be written, or no pair is sound.
+        UserError: If it cannot be written, or there is no usable pair.
     """
     check_target(plan, out, link)
     with _unfinished(out) as folder:
@@ -115,7 +115,7 @@ def prepare(plan: Plan, out: Path, *, link: bool = False, workers: int | None = 
         read = read_sets(plan.sets(folder), workers=workers, progress=progress)
         if not any(one.pairs for one in read):
             reason = next((text for one in read for text in (*one.bad.values(), *one.unequal.values())), "")
-            raise UserError(f"{plan.source}: no pair is sound: {reason.replace(str(folder), str(out))}")
+            raise UserError(f"{plan.source}: no usable pair: {reason.replace(str(folder), str(out))}")
         _remove_bad(folder, read)
         report = _report(plan, read, folder)
         write_bytes(folder / CARD, (json.dumps(_card(plan, report), indent=2) + "\n").encode())
@@ -129,13 +129,13 @@ def check_target(plan: Plan, out: Path, link: bool) -> None:
         UserError: If ``out`` is taken, lies in the source, has too little space, or an archive is to be linked.
     """
     if link and not plan.source.is_dir():
-        raise UserError(f"{plan.source} is an archive; --link needs a folder: unpack it by hand or leave --link out")
+        raise UsageError(f"{plan.source} is an archive; --link needs a folder: unpack it by hand or leave out --link")
     if out.resolve() == Path.cwd():
-        raise UserError(f"{out} is the folder that you are in; give a new one inside of it with -o")
+        raise UserError(f"{out} is the current folder; give a new one inside it with -o")
     if _taken(out):
         raise UserError(f"{out} exists and is not an empty folder; remove it or give another one with -o")
     if plan.source.is_dir() and out.resolve().is_relative_to(plan.source.resolve()):
-        raise UserError(f"{out} lies in {plan.source}; give a folder outside of it with -o")
+        raise UserError(f"{out} is inside {plan.source}; give a folder outside it with -o")
     there = next(parent for parent in (out.resolve(), *out.resolve().parents) if parent.exists())
     free = shutil.disk_usage(there).free
     if not link and free < plan.bytes:
@@ -148,7 +148,7 @@ def _taken(out: Path) -> bool:
     try:
         return out.exists() and (not out.is_dir() or any(out.iterdir()))
     except OSError as error:
-        raise UserError(f"{out}: cannot be looked into ({error.strerror}); check the path and its rights") from error
+        raise UserError(f"{out}: cannot be opened ({error.strerror}); check the path and its permissions") from error
 
 
 @contextmanager
@@ -166,7 +166,9 @@ def _unfinished(out: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror}); check the path, its rights and space") from error
+        raise UserError(
+            f"{out}: cannot be written ({error.strerror}); check the path, its permissions and the space"
+        ) from error
 
 
 def leftovers(out: Path) -> list[Path]:
@@ -179,13 +181,13 @@ def _divided(splits: list[Split], data: DataSet, test_stems: Path) -> list[Split
     (whole, *more) = splits
     if more or whole.name != "all":
         there = " and ".join(split.name for split in splits)
-        raise UserError(f"{data.title} comes divided already, into {there}; leave --test-stems out")
+        raise UserError(f"{data.title} is already split into {there}; leave out --test-stems")
     stems = _read_stems(test_stems)
     for stem in stems:
         if stem not in whole.pairs:
             near = difflib.get_close_matches(stem, whole.pairs, 1)
             hint = f"; the nearest is {near[0]!r}" if near else ""
-            raise UserError(f"{test_stems}: there is no pair {stem!r} in {data.title}{hint}; name stems, without .png")
+            raise UserError(f"{test_stems}: there is no pair {stem!r} in {data.title}{hint}; give stems without .png")
     return [_part(whole, "train", set(whole.first) | set(whole.second), stems), _part(whole, "test", stems, set())]
 
 
@@ -201,9 +203,9 @@ def _read_stems(path: Path) -> set[str]:
     try:
         stems = {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a list of file stems, one a line") from error
+        raise UserError(f"{path}: cannot be read as a list of file stems, one per line") from error
     if not stems:
-        raise UserError(f"{path} names no stem; write one a line")
+        raise UserError(f"{path} lists no stems; write one per line")
     return stems
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError, UserError
 from cmmdl.evaluate.result import Evaluation, collect
 from cmmdl.evaluate.scenes import Exclusion, Scene, find_scenes
 from cmmdl.evaluate.scoring import Protocol, score_scenes
@@ -116,7 +116,7 @@ def _protocol(
     _check_single(columns, "metric")
     for name in baselines:
         if name not in BASELINES:
-            raise UserError(f"no baseline {name!r}; there are {', '.join(BASELINES)}")
+            raise UsageError(f"unknown baseline {name!r}; choose from {', '.join(BASELINES)}")
     names = [*methods, *baselines]
     if not names:
         raise UserError("there is nothing to evaluate; give a folder of fused pictures or a baseline")
@@ -127,4 +127,4 @@ def _protocol(
 def _check_single(names: Sequence[str], kind: str) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{kind} {name!r} was given twice; keep one")
+            raise UsageError(f"{kind} {name!r} was given twice; keep one")

@@ -86,7 +86,7 @@ def find_scenes(
     if not scenes:
         folders = ", ".join(str(folder) for folder in (ir, vis, *methods.values()))
         raise UserError(
-            f"no file stem is common to {folders}; name a scene's files alike (01.png, 01.jpg), or strip what differs "
-            "with --fused-suffix, --ir-suffix and --vis-suffix"
+            f"no file stem is common to {folders}; give a scene's files the same stem (01.png, 01.jpg), or strip "
+            "what differs with --fused-suffix, --ir-suffix and --vis-suffix"
         )
     return scenes, excluded

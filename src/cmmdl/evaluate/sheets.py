@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from cmmdl.errors import UnusableError, UserError
+from cmmdl.errors import UnusableError, UsageError, UserError
 from cmmdl.evaluate.scenes import Exclusion, Scene
 from cmmdl.files.images import Array, read_image
 from cmmdl.files.levels import to_8_bits
@@ -46,9 +46,9 @@ class Box:
         try:
             box = cls(*(float(number) for number in text.split(",")))
         except (ValueError, TypeError):
-            raise UserError(f"{text!r} is no x,y,w,h; give four numbers, such as 200,100,160,120") from None
+            raise UsageError(f"{text!r} is not x,y,w,h; give four numbers, such as 200,100,160,120") from None
         if not (min(box.x, box.y) >= 0 and min(box.width, box.height) > 0):
-            raise UserError(f"{text!r} is an empty part or starts outside; give x,y,w,h with w and h above 0")
+            raise UsageError(f"{text!r} is empty or starts outside the picture; give x,y,w,h with w and h above 0")
         return box
 
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
@@ -65,7 +65,7 @@ class Box:
         if right > width or bottom > height:
             given = f"{self.x:g},{self.y:g},{self.width:g},{self.height:g}"
             raise UserError(
-                f"the part {given} does not lie in {width}x{height}; give it in parts, such as 0.4,0.3,0.2,0.2"
+                f"the part {given} does not fit into {width}x{height}; give fractions, such as 0.4,0.3,0.2,0.2"
             )
         return left, top, right, bottom
 
@@ -121,7 +121,9 @@ def gather(
     for name, picture in zip(("infrared", "visible", *columns), pictures, strict=True):
         if picture.shape != pictures[1].shape:
             sizes = [f"{one.shape[1]}x{one.shape[0]}" for one in (picture, pictures[1])]
-            raise UserError(f"{name} is {sizes[0]}, visible is {sizes[1]}; all pictures of a row need one size")
+            raise UserError(
+                f"{name} is {sizes[0]}, visible is {sizes[1]}; all pictures of a row must have the same size"
+            )
     return Row(scene.name, tuple(cell(picture, style) for picture in pictures))
 
 

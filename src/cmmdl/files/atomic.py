@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import secrets
 import socket
 from pathlib import Path
 
 from cmmdl.errors import UnwritableError
 
 _TEMPORARY = ".cmmdl-tmp"
+_OWNER = re.compile(rf"\.(?P<host>[^.]+)-(?P<process>\d+)-[0-9a-f]+{re.escape(_TEMPORARY)}$")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -18,10 +21,10 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         UnwritableError: If the folder is missing, permission is lacking or the disk is full.
     """
-    temporary = path.with_name(f".{path.name[:40]}.{_this_process()}{_TEMPORARY}")
+    temporary = _temporary_name(path)
     try:
         try:
-            temporary.write_bytes(data)
+            _create(temporary, data)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -32,9 +35,20 @@ def write_bytes(path: Path, data: bytes) -> None:
 def remove_stale(folder: Path) -> None:
     """Removes the temporary files that killed runs on this computer left in a folder."""
     for file in folder.glob(f".*{_TEMPORARY}"):
-        host, _, process = file.name.removesuffix(_TEMPORARY).rpartition(".")[2].rpartition("-")
-        if host == _host() and process.isdigit() and not _alive(int(process)):
+        owner = _OWNER.search(file.name)
+        if owner and owner["host"] == _host() and not _alive(int(owner["process"])):
             file.unlink(missing_ok=True)
+
+
+def _temporary_name(path: Path) -> Path:
+    """A name beside a file that no other write has, in whatever thread or process; it says whose it is."""
+    return path.with_name(f".{path.name[:20]}.{_host()}-{os.getpid()}-{secrets.token_hex(8)}{_TEMPORARY}")
+
+
+def _create(path: Path, data: bytes) -> None:
+    """Writes a file that must not be there yet."""
+    with path.open("xb") as file:
+        file.write(data)
 
 
 def write_remedy(error: OSError, path: Path) -> str:
@@ -42,7 +56,7 @@ def write_remedy(error: OSError, path: Path) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "the disk is full; free some space or choose another place, then run it again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"no permission to write in {path.parent}; change its rights or choose another folder"
+        return f"no permission to write in {path.parent}; change its permissions or choose another folder"
     if path.is_dir() or error.errno in (errno.EISDIR, errno.ENOTDIR):
         return "is a folder, or lies below a file; give another file name"
     if error.errno == errno.ENOENT:
@@ -52,10 +66,6 @@ def write_remedy(error: OSError, path: Path) -> str:
 
 def _host() -> str:
     return socket.gethostname().replace(".", "_") or "localhost"
-
-
-def _this_process() -> str:
-    return f"{_host()}-{os.getpid()}"
 
 
 def _alive(process: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError, UserError
 from cmmdl.files.images import list_images
 
 
@@ -39,7 +39,7 @@ def pair_folders(
         UserError: If two files of a folder share a stem, or nothing pairs.
     """
     if out.resolve() in (ir.resolve(), vis.resolve()):
-        raise UserError(f"{out} is a folder of inputs, results would mix with them; give another folder with -o")
+        raise UsageError(f"{out} is a folder of inputs, results would mix with them; give another folder with -o")
     first, second = list_sources(ir, vis, ir_suffix, vis_suffix)
     both = sorted(first.keys() & second.keys())
     if not both:
@@ -63,7 +63,7 @@ def list_sources(ir: Path, vis: Path, ir_suffix: str, vis_suffix: str) -> tuple[
 def _sides_of_one_folder(folder: Path, ir_suffix: str, vis_suffix: str) -> tuple[dict[str, Path], dict[str, Path]]:
     """Tells the two sides of one folder apart by what their stems end with."""
     if ir_suffix == vis_suffix:
-        raise UserError(f"{folder} is both folders; tell the pictures apart with --ir-suffix _ir --vis-suffix _vis")
+        raise UsageError(f"{folder} is both folders; tell the pictures apart with --ir-suffix _ir --vis-suffix _vis")
     names = list_images(folder)
     longer, shorter = sorted((ir_suffix, vis_suffix), key=len, reverse=True)
     sides: dict[str, dict[str, Path]] = {longer: {}, shorter: {}}

@@ -7,8 +7,8 @@ rows at a time, so that a huge picture is not held as floats thrice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -21,8 +21,10 @@ from cmmdl.errors import UnusableError
 from cmmdl.files.arrays import Pixels, alike, astype, dtype_name, empty_like, is_float, is_tensor, namespace
 from cmmdl.files.colour import is_grey, with_luma
 from cmmdl.files.colour import luma as luma_of
-from cmmdl.files.images import Array, Note, pillow_to_array, read_image
+from cmmdl.files.filepicture import MAX_PIXELS, Array, FilePicture
 from cmmdl.files.levels import MAXIMA, Range
+from cmmdl.files.ranges import Given, RangeRule, Side, parse_range, range_of
+from cmmdl.files.reading import pillow_to_picture, read_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +52,10 @@ class Picture:
         kind: What it came as, and what the result will be.
         ndim: Dimensions it came with, kept where the result has as many channels.
         name: How messages call it.
+        dtype: The type it came with, in one word.
+        notes: What is to be said about it, one line a kind.
+        turned: Whether its file's orientation tag exchanged width and height.
+        metadata: What its file holds beside pixels.
     """
 
     pixels: Pixels
@@ -57,6 +63,10 @@ class Picture:
     kind: Kind
     ndim: int
     name: str
+    dtype: str
+    notes: Mapping[str, str] = field(default_factory=dict)
+    turned: bool = False
+    metadata: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -99,31 +109,57 @@ def bands(height: int, width: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def take(source: Source, *, name: str, given: Range | None, max_pixels: int, note: Note) -> Picture:
+def take(source: Source, *, name: str, side: Side = "ir", given: Given = None, max_pixels: int = MAX_PIXELS) -> Picture:
     """Takes a picture of any kind.
 
     Args:
         source: A path; a Pillow picture; an array ``(H, W)`` or ``(H, W, C)``; a tensor ``(H, W)``, ``(C, H, W)``
             or ``(B, C, H, W)``. C is 1 or 3, or 2 or 4 with alpha, which is dropped.
         name: How messages call it, where it is no file.
-        given: The values that mean 0 and 1. Without it: 0 and the type's maximum, or 0 and 1 for floats.
+        side: Whose options messages name.
+        given: The values that mean 0 and 1, see :data:`cmmdl.files.ranges.Given`.
         max_pixels: Largest file that is read.
-        note: Called with a line about anything that was dropped.
 
     Raises:
-        UserError: If it is no picture, if floats leave [0, 1] and no range was given, or hold NaN.
+        UserError: If it is no picture, holds NaN, or needs a range that was not given.
     """
+    rule = parse_range(given, side)
     if isinstance(source, str | Path):
-        array = read_image(source, max_pixels=max_pixels, note=note)
-        return _checked(_array_pixels(array, str(source), note), given, "array", array.ndim, str(source))
+        return _of_file(read_picture(source, max_pixels=max_pixels), str(source), rule, side, "array")
     if isinstance(source, Image.Image):
-        array = pillow_to_array(source, lambda text: note(f"{name}: {text}"))
-        return _checked(_array_pixels(array, name, note), given, "pillow", array.ndim, name)
+        return _of_file(pillow_to_picture(source, name), name, rule, side, "pillow")
     if isinstance(source, np.ndarray):
-        return _checked(_array_pixels(source, name, note), given, "array", source.ndim, name)
+        return _ranged(_array_pixels(source, name), None, rule, side, _loose("array", source.ndim, name))
     if is_tensor(source):
-        return _checked(_tensor_pixels(source, name, note), given, "tensor", source.ndim, name)
+        return _ranged(_tensor_pixels(source, name), None, rule, side, _loose("tensor", source.ndim, name))
     raise UnusableError(f"{name} is a {type(source).__name__}; give a path, a Pillow picture, an array or a tensor")
+
+
+def _loose(kind: Kind, ndim: int, name: str) -> Picture:
+    """A picture whose pixels are still to come."""
+    return Picture(None, (0.0, 1.0), kind, ndim, name, "")
+
+
+def _of_file(file: FilePicture, name: str, rule: RangeRule, side: Side, kind: Kind) -> Picture:
+    """A file that was read, or a Pillow picture."""
+    more = replace(_loose(kind, file.array.ndim, name), notes=file.notes, turned=file.turned, metadata=file.metadata)
+    return _ranged(_array_pixels(file.array, name), file.white, rule, side, more)
+
+
+def _ranged(pixels: Pixels, white: float | None, rule: RangeRule, side: Side, picture: Picture) -> Picture:
+    """The picture with its pixels, their range, and notes on both."""
+    name, dtype, notes = picture.name, dtype_name(pixels), dict(picture.notes)
+    if is_float(pixels) and not namespace(pixels).isfinite(pixels).all():
+        raise UnusableError(f"{name} holds NaN or infinite values; replace them (numpy.nan_to_num) first")
+    if pixels.shape[1] in (2, 4):
+        notes["alpha"] = f"{name}: alpha dropped ({pixels.shape[1]} channels)"
+        pixels = pixels[:, : pixels.shape[1] - 1]
+    picture = replace(picture, pixels=pixels, dtype=dtype)
+    if rule.kind == "each" and len(pixels) > 1:
+        alone = [_ranged(pixels[k : k + 1], white, rule, side, picture).values() for k in range(len(pixels))]
+        return replace(picture, pixels=namespace(pixels).concat(alone, axis=0), notes=notes)
+    taken, more = range_of(pixels, white, rule, side=side, name=name)
+    return replace(picture, range=taken, notes={**notes, **more})
 
 
 def give(luma: Pixels, *, like: Picture, colour: Picture | None, dtype: str) -> Result:
@@ -150,10 +186,9 @@ def result_dtype(like: Picture, depth: str | None) -> str:
     """The type of the result: as asked, or that of ``like``; types without an agreed range give a usual one."""
     if depth is not None:
         return depth
-    own = dtype_name(like.pixels)
-    if is_float(like.pixels) or own in ("uint8", "uint16"):
-        return own
-    return {1: "uint8", 2: "uint16"}.get(like.pixels.dtype.itemsize, "float32")
+    if "float" in like.dtype or like.dtype in ("uint8", "uint16"):
+        return like.dtype
+    return {"bool": "uint8", "int8": "uint8", "int16": "uint16"}.get(like.dtype, "float32")
 
 
 def _empty(channels: int, like: Picture, dtype: str) -> Pixels:
@@ -177,7 +212,7 @@ def _resized(values: Pixels, size: tuple[int, int]) -> Pixels:
     return resized
 
 
-def _array_pixels(array: Array, name: str, note: Note) -> Array:
+def _array_pixels(array: Array, name: str) -> Array:
     """``(H, W)`` or ``(H, W, C)`` as ``(1, C, H, W)``, without copying."""
     if array.ndim not in (2, 3) or array.dtype.kind not in "buif":
         raise UnusableError(f"{name} is an array {array.shape} of {array.dtype}; give numbers (H, W) or (H, W, 3)")
@@ -185,48 +220,24 @@ def _array_pixels(array: Array, name: str, note: Note) -> Array:
         array = array.astype(array.dtype.newbyteorder("="))
     pixels = array.astype(np.float64) if array.dtype.itemsize > 8 else array
     channels_first = pixels.transpose(2, 0, 1) if array.ndim == 3 else pixels[None]
-    return _without_alpha(channels_first[None], f"{name} {array.shape}", note)
+    return _sound(channels_first[None], f"{name} {array.shape}")
 
 
-def _tensor_pixels(tensor: Tensor, name: str, note: Note) -> Tensor:
+def _tensor_pixels(tensor: Tensor, name: str) -> Tensor:
     """``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)`` as ``(B, C, H, W)``."""
     if tensor.ndim not in (2, 3, 4) or tensor.is_complex():
         raise UnusableError(f"{name} is a tensor {tuple(tensor.shape)}; give (H, W), (C, H, W) or (B, C, H, W)")
     shape = (1,) * (4 - tensor.ndim) + tuple(tensor.shape)
-    return _without_alpha(tensor.detach().reshape(shape), f"{name} {tuple(tensor.shape)}", note)
+    return _sound(tensor.detach().reshape(shape), f"{name} {tuple(tensor.shape)}")
 
 
-def _without_alpha(pixels: Pixels, name: str, note: Note) -> Pixels:
+def _sound(pixels: Pixels, name: str) -> Pixels:
     channels = pixels.shape[1]
     if channels not in (1, 2, 3, 4) or 0 in pixels.shape:
         raise UnusableError(
             f"{name}: {channels} channels of {pixels.shape[-1]}x{pixels.shape[-2]}; give 1 or 3, not empty"
         )
-    if channels in (2, 4):
-        note(f"{name}: alpha dropped")
-    return pixels[:, : channels - 1] if channels in (2, 4) else pixels
-
-
-def _checked(pixels: Pixels, given: Range | None, kind: Kind, ndim: int, name: str) -> Picture:
-    """Settles which values mean 0 and 1, and refuses what does not fit."""
-    if is_float(pixels) and not namespace(pixels).isfinite(pixels).all():
-        raise UnusableError(f"{name} holds NaN or infinite values; replace them (numpy.nan_to_num) first")
-    if given is not None:
-        if not given[0] < given[1]:
-            raise UnusableError(f"{name}: the range {given[0]} to {given[1]} is empty; give the lower value first")
-        return Picture(pixels, (float(given[0]), float(given[1])), kind, ndim, name)
-    if not is_float(pixels):
-        own = dtype_name(pixels)
-        if own not in MAXIMA:
-            raise UnusableError(f"{name} holds {pixels.dtype} values, which have no agreed maximum; give its range")
-        return Picture(pixels, (0.0, float(MAXIMA[own])), kind, ndim, name)
-    low, high = float(pixels.min()), float(pixels.max())
-    if low < -1e-6 or high > 1 + 1e-6:
-        raise UnusableError(
-            f"{name} holds floats from {low:.6g} to {high:.6g}, outside [0, 1]; give its range "
-            "(--ir-range/--vis-range LOW HIGH, ir_range/vis_range in Python)"
-        )
-    return Picture(pixels, (0.0, 1.0), kind, ndim, name)
+    return pixels
 
 
 def _quantised(values: Pixels, dtype: str) -> Pixels:

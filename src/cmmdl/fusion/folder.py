@@ -16,6 +16,7 @@ from cmmdl.errors import UnwritableError, UserError
 from cmmdl.files.arrays import is_float
 from cmmdl.files.atomic import remove_stale
 from cmmdl.files.images import Note, write_image
+from cmmdl.files.notes import ResultNote
 from cmmdl.files.pairs import Pair
 from cmmdl.files.pictures import Picture
 from cmmdl.fusion.fuser import Fuser
@@ -53,11 +54,13 @@ def fuse_pairs(fuser: Fuser, pairs: list[Pair], options: FuseOptions = DEFAULTS)
         return fuser.take(pair.ir, "infrared", options.ir_range), fuser.take(pair.vis, "visible", options.vis_range)
 
     def fuse(pair: Pair, one: Picture, two: Picture) -> Future[None]:
+        dropped.update(one.metadata + two.metadata)
         depth = options.depth or depth_that_fits(two, pair.out, fuser.note)
         fused = fuser.fuse(one, two, replace(options, depth=depth))
         assert isinstance(fused, np.ndarray)
         return writers.submit(write_image, pair.out, fused)
 
+    dropped = set[str]()
     readers, writers = ThreadPoolExecutor(WORKERS), ThreadPoolExecutor(WORKERS)
     to_read, ahead = iter(pairs), deque[Future[tuple[Picture, Picture]]]()
     behind = deque[tuple[Pair, Future[None]]]()
@@ -72,6 +75,8 @@ def fuse_pairs(fuser: Fuser, pairs: list[Pair], options: FuseOptions = DEFAULTS)
                 yield _outcome(*behind.popleft())
         while behind:
             yield _outcome(*behind.popleft())
+        if dropped:
+            fuser.note(f"what the pictures hold beside pixels is not in the results: {', '.join(sorted(dropped))}")
     finally:
         for pool in (readers, writers):
             pool.shutdown(cancel_futures=True)
@@ -99,7 +104,7 @@ def depth_that_fits(vis: Picture, out: Path, note: Note) -> str | None:
     """``uint16`` for a visible picture of floats whose result is a PNG, which holds none; else no depth of its own."""
     if not is_float(vis.pixels) or out.suffix.lower() != ".png":
         return None
-    note("visible pictures of floats give 16-bit PNGs; ask for --format tif (or .tif) to keep floats")
+    note(ResultNote("visible pictures of floats give 16-bit PNGs; ask for --format tif (or .tif) to keep floats"))
     return "uint16"
 
 

@@ -11,13 +11,15 @@ from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cmmdl.errors import UnusableError, UserError
+from cmmdl.errors import UserError
 from cmmdl.files import pictures
 from cmmdl.files.arrays import Pixels, alike, namespace
 from cmmdl.files.images import MAX_PIXELS, Note
-from cmmdl.files.levels import Range
 from cmmdl.files.levels import stretch as stretched
+from cmmdl.files.notes import ResultNote
 from cmmdl.files.pictures import Picture, Result, Source
+from cmmdl.files.ranges import Given, Side
+from cmmdl.fusion.fitting import check_same_size, colour_note, resized_to_fit
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
 from cmmdl.fusion.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 from cmmdl.runtimes.choice import open_backend
@@ -59,10 +61,11 @@ class Fuser:
         stretch: Stretch each fused luma to the full range by its own minimum and maximum, as the tables of most
             papers do.
         max_pixels: Largest picture file that is read.
-        note: Called with a line about anything worth knowing: dropped alpha, tiling. By default a warning.
+        note: Called with a line about anything worth knowing: dropped alpha, values that hardly use their type, tiling.
+            By default a warning. What concerns pictures is said once for each side.
 
-    With torch on a CPU with glibc the process keeps freed memory from then on (:func:`cmmdl.allocator.reuse_memory`):
-    without that, two thirds of the network's time are page faults.
+    With torch on a CPU with glibc the process keeps freed memory from then on
+    (:func:`cmmdl.models.allocator.reuse_memory`): without that, two thirds of the network's time are page faults.
 
     Raises:
         UserError: If the model, backend, device or precision is unknown or not there.
@@ -82,12 +85,13 @@ class Fuser:
         note: Note = warnings.warn,
     ) -> None:
         if tile is not None and tile < 1:
-            raise UserError(f"a tile of {tile} pixels is none; give --tile 512, or leave it out")
+            raise UserError(f"the tile must be at least 1 pixel, not {tile}; give --tile 512, or leave it out")
         self.backend = open_backend(model, backend, device=device, precision=precision, threads=threads, note=note)
         self.tile = tile
         self.stretch = stretch
         self.max_pixels = max_pixels
         self.note = note
+        self._said: dict[str, bool] = {}
 
     @property
     def device(self) -> Any:
@@ -104,8 +108,8 @@ class Fuser:
         ir: Source | Picture,
         vis: Source | Picture,
         *,
-        ir_range: Range | None = None,
-        vis_range: Range | None = None,
+        ir_range: Given = None,
+        vis_range: Given = None,
         depth: str | None = None,
         chroma: Literal["vis", "ir"] = "vis",
         resize_ir: bool = False,
@@ -116,7 +120,10 @@ class Fuser:
             ir: Infrared, or MRI: a path, a Pillow picture, an array ``(H, W)`` or ``(H, W, 3)``, or a tensor
                 ``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)``. Whole numbers of any usual type, or floats in [0, 1].
             vis: Visible, or CT, PET, SPECT; of the same size. The result is of its kind; of paths it is an array.
-            ir_range: The values of ``ir`` that mean black and white, for example ``(0, 4095)``. Others are clipped.
+            ir_range: The values of ``ir`` that mean black and white, others are clipped: ``(7000, 8500)``, percentages
+                ``"1%:99%"``, or ``"auto"``, which takes what the values of this call span where they use less than half
+                of their type; a batch shares it, ``"each"`` does not. By default the type's, with a warning where
+                they use less than an eighth of it; ``"type"`` is the same without the warning.
             vis_range: The same for ``vis``.
             depth: ``"uint8"``, ``"uint16"`` or ``"float32"``; by default that of ``vis``. Whole numbers of the
                 result always run from 0 to their type's maximum and floats from 0 to 1.
@@ -151,8 +158,9 @@ class Fuser:
             UserError: If one cannot be read or used, or their sizes differ.
         """
         one, two = self.take(ir, "infrared", options.ir_range), self.take(vis, "visible", options.vis_range)
-        one = one.resized(two.size) if options.resize_ir else one
-        _check_same_size(one, two)
+        one = resized_to_fit(one, two) if options.resize_ir else one
+        check_same_size(one, two)
+        self._tell(one, two)
         return one, two
 
     def fused_luma(self, ir: Picture, vis: Picture) -> Pixels:
@@ -181,6 +189,15 @@ class Fuser:
             fuser.backend = backend
             fusers.append(fuser)
         return fusers
+
+    def _tell(self, ir: Picture, vis: Picture) -> None:
+        """Says what is worth knowing about two pictures, each kind once a side."""
+        said = {f"ir {kind}": text for kind, text in ir.notes.items()}
+        said |= {f"vis {kind}": text for kind, text in vis.notes.items()} | {"ir colours": colour_note(ir, vis)}
+        for key, text in said.items():
+            if text and key not in self._said:
+                self._said[key] = True
+                self.note(ResultNote(text))
 
     def fuse_luma(self, ir: Pixels, vis: Pixels) -> Pixels:
         """Fuses ``(B, 1, H, W)`` floats in [0, 1], in tiles where it was asked or memory is short.
@@ -218,7 +235,8 @@ class Fuser:
             count = tile_count(height, width, tile=tile, overlap=overlap)
             fuse = partial(fuse_tiled, overlap=overlap)
         if self.tile is None:
-            self.note(f"{width}x{height} does not fit into the free memory: fused in {count} tiles of {tile} pixels")
+            tiles = f"fused in {count} tiles of {tile} pixels"
+            self.note(ResultNote(f"{width}x{height} does not fit into the free memory: {tiles}"))
         return fuse(self._run, ir, vis, tile=tile)
 
     def _run(self, ir: Pixels, vis: Pixels) -> Pixels:
@@ -236,7 +254,7 @@ class Fuser:
         free = available_bytes(self.device)
         return float("inf") if free is None else SHARE * free / self.backend.bytes_per_pixel
 
-    def take(self, source: Source | Picture, side: str, given: Range | None = None) -> Picture:
+    def take(self, source: Source | Picture, side: str, given: Given = None) -> Picture:
         """Reads and checks one picture ahead of the call, for example in another thread.
 
         Args:
@@ -250,7 +268,8 @@ class Fuser:
         if isinstance(source, Picture):
             return source
         name = f"the {side} picture"
-        return pictures.take(source, name=name, given=given, max_pixels=self.max_pixels, note=self.note)
+        option: Side = "ir" if side == "infrared" else "vis"
+        return pictures.take(source, name=name, side=option, given=given, max_pixels=self.max_pixels)
 
 
 class _OutOfMemoryError(UserError):
@@ -266,7 +285,7 @@ def _memory_errors() -> Iterator[None]:
         words = ("out of memory", "can't allocate memory", "not enough memory")
         if isinstance(error, MemoryError) or any(word in str(error) for word in words):
             remedy = "use (smaller) tiles with --tile, a smaller picture, or close other programs"
-            raise _OutOfMemoryError(f"the memory does not suffice: {remedy}") from error
+            raise _OutOfMemoryError(f"not enough memory: {remedy}") from error
         raise
 
 
@@ -274,13 +293,3 @@ def _colour_of(ir: Picture, vis: Picture, chroma: str) -> Picture | None:
     """Whose chroma the result has: the coloured one's, and of two coloured ones that of ``chroma``."""
     coloured = [side for side in (vis, ir) if not side.is_grey]
     return coloured[-1 if chroma == "ir" else 0] if coloured else None
-
-
-def _check_same_size(ir: Picture, vis: Picture) -> None:
-    if len(ir.pixels) != len(vis.pixels):
-        raise UnusableError(
-            f"{ir.name}: a batch of {len(ir.pixels)}, {vis.name}: one of {len(vis.pixels)}; make them equal"
-        )
-    if ir.size != vis.size:
-        sizes = f"{ir.name} is {ir.size[1]}x{ir.size[0]}, {vis.name} is {vis.size[1]}x{vis.size[0]}"
-        raise UnusableError(f"{sizes}: both must show one scene in one size; --resize-ir resizes the infrared one")

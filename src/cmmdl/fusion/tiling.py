@@ -38,7 +38,7 @@ def fuse_tiled(fuse: Fuse, ir: Pixels, vis: Pixels, *, tile: int, overlap: int) 
         ValueError: If ``tile`` or ``overlap`` do not make sense.
     """
     if tile < 1 or not 0 <= overlap < tile:
-        raise ValueError(f"a tile of {tile} pixels with an overlap of {overlap}: 0 <= overlap < tile is needed")
+        raise ValueError(f"a tile of {tile} pixels cannot overlap by {overlap}: 0 <= overlap < tile must hold")
     return _blended(fuse, ir, vis, tile, overlap)
 
 
@@ -72,7 +72,9 @@ def fuse_tiled_exactly(fuse: Fuse, ir: Pixels, vis: Pixels, *, tile: int, reach:
         ValueError: If the tile is too small.
     """
     if tile < exact_tile(reach):
-        raise ValueError(f"a tile of {tile} pixels is too small for a reach of {reach}; {exact_tile(reach)} are needed")
+        raise ValueError(
+            f"a tile of {tile} pixels is too small for a reach of {reach}; it must be at least {exact_tile(reach)}"
+        )
     return _blended(fuse, ir, vis, tile // GRID * GRID, _exact_overlap(reach), reach, GRID)
 
 

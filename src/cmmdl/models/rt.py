@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmmdl.models.border import with_border
+from cmmdl.models.layers import with_border
 
 SHUFFLE = 2
 """Pixels of the picture along each side of a pixel of the spatial path."""
@@ -27,8 +27,8 @@ class CMMDLRTConfig:
         width: Channels of the spatial path.
         depth: 3x3 convolutions between the first and the last of the spatial path; at least 2.
         spectrum: Channels of the frequency path; 0 leaves that path out.
-        border: Pixels repeated around a picture while it is fused, in eval mode: see `cmmdl.models.border`. A multiple
-            of 8, so that the blocks of the frequency path stay where they are.
+        border: Pixels repeated around a picture while it is fused, in eval mode: see
+            `cmmdl.models.layers.with_border`. A multiple of 8, so that the blocks of the frequency path stay in place.
     """
 
     width: int = 32

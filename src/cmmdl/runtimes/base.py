@@ -37,7 +37,7 @@ class Backend(Protocol):
             The same shape, float32, an array of either kind.
 
         Raises:
-            MemoryError: If the memory does not suffice.
+            MemoryError: If there is not enough memory.
         """
         ...
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmmdl.errors import UsageError, UserError
+from cmmdl.errors import UnreadableError, UsageError, UserError
 from cmmdl.files.images import Note
 from cmmdl.runtimes import Backend
 from cmmdl.runtimes.device import has_nvidia_driver
@@ -108,7 +108,9 @@ def exported_file(model: Model, backend: str, note: Note) -> Path:
         )
     if isinstance(model, ExportedFile):
         if model.openvino and backend != "openvino":
-            raise UserError(f"{model.path}: a file of OpenVINO; use --backend openvino, or export with --format onnx")
+            raise UsageError(f"{model.path}: an OpenVINO file; use --backend openvino, or export with --format onnx")
+        if not model.path.is_file():
+            raise UnreadableError(f"{model.path}: there is no such file; check the path")
         return model.path
     if isinstance(model, Named) and model.exported:
         return model.exported
@@ -120,7 +122,7 @@ def exported_file(model: Model, backend: str, note: Note) -> Path:
 def _torch(model: Model, device: str | torch.device, precision: str, threads: int | None) -> Backend:
     """A module, name or weights file on torch."""
     if isinstance(model, ExportedFile):
-        raise UserError(f"{model.path}: torch cannot run an exported file; use --backend onnxruntime or openvino")
+        raise UsageError(f"{model.path}: torch cannot run an exported file; use --backend onnxruntime or openvino")
     try:
         import torch  # noqa: F401
     except ImportError as error:
@@ -137,9 +139,9 @@ def _torch(model: Model, device: str | torch.device, precision: str, threads: in
 def _check_cpu(backend: str, device: str | torch.device, precision: str) -> None:
     """Refuses what only torch can do."""
     if str(device) not in ("auto", "cpu"):
-        raise UserError(f"{backend} runs on the CPU, not on {device}; use --backend torch, or --device cpu")
+        raise UsageError(f"{backend} runs on the CPU, not on {device}; use --backend torch, or --device cpu")
     if precision == "float64" or (precision == "bfloat16" and backend == "onnxruntime"):
-        raise UserError(f"{backend} has no precision {precision}; use --backend torch, or leave --precision out")
+        raise UsageError(f"{backend} has no precision {precision}; use --backend torch, or leave out --precision")
 
 
 def _has_gpu() -> bool:

@@ -27,7 +27,7 @@ def find_device(device: str | torch.device = "auto") -> torch.device:
         found = torch.device(device)
         torch.empty(1, device=found)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"device {str(device)!r} is not there; `cmmdl doctor` lists those that are") from error
+        raise UserError(f"device {str(device)!r} is not available; `cmmdl doctor` lists those that are") from error
     return found
 
 

@@ -43,7 +43,7 @@ class OnnxBackend:
             raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
         except Exception as error:  # ONNX Runtime has a dozen of its own
             reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{path}: no network that ONNX Runtime can run ({reason}); export it again") from error
+            raise UserError(f"{path}: not a network that ONNX Runtime can run ({reason}); export it again") from error
         self.signature = _signature(self.session, str(path))
         self.precision = self.signature.precision
         self.reach = self.signature.reach

@@ -103,7 +103,7 @@ def read_network(core: Any, path: Path) -> Any:
         return core.read_model(str(path))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[-200:]
-        raise UserError(f"{path}: no network that OpenVINO can run ({reason}); export it again") from error
+        raise UserError(f"{path}: not a network that OpenVINO can run ({reason}); export it again") from error
 
 
 def _signature(model: Any, name: str) -> Signature:

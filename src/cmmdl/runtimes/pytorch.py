@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from cmmdl.allocator import reuse_memory
 from cmmdl.files.arrays import Pixels, is_tensor
+from cmmdl.models.allocator import reuse_memory
 from cmmdl.models.cmmdl import CMMDL
 from cmmdl.runtimes.base import Backend
 from cmmdl.runtimes.device import describe_device, find_device

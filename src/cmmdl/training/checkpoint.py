@@ -27,7 +27,7 @@ def open_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}): choose another run folder with -o") from None
+        raise UserError(f"{folder}: cannot be created ({error.strerror}): choose another run folder with -o") from None
     remove_stale(folder)
 
 
@@ -61,7 +61,7 @@ def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
         if state.get("format") == FORMAT:
             return dict(state)
     if paths:
-        raise UserError(f"{folder}: no checkpoint there can be read: delete them, or choose another run folder")
+        raise UserError(f"{folder}: none of its checkpoints can be read: delete them, or choose another run folder")
     return None
 
 
@@ -74,6 +74,6 @@ def refuse_changes(config: TrainConfig, saved: dict[str, Any], folder: Path) -> 
     changed = changed_keys(validate(saved, f"{folder} was begun by another version of cmmdl"), config)
     if changed:
         raise UserError(
-            f"{folder}: begun with other settings ({', '.join(changed)}): "
-            "use another run folder (-o), or continue with the new ones by --accept-changes"
+            f"{folder}: started with different settings ({', '.join(changed)}): "
+            "use another run folder (-o), or pass --accept-changes to continue with the new ones"
         )

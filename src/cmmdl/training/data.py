@@ -93,7 +93,7 @@ def read_stems(path: Path) -> set[str]:
     try:
         return {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a list of file stems, one a line") from error
+        raise UserError(f"{path}: cannot be read as a list of file stems, one per line") from error
 
 
 class Crops(Dataset[dict[str, Any]]):

@@ -13,8 +13,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
 from cmmdl.errors import UserError
-from cmmdl.models.fdlb import FDLB
-from cmmdl.models.hdffb import ChannelAttention, DenseUnit
+from cmmdl.models.cmmdl import FDLB, ChannelAttention, DenseUnit
 from cmmdl.models.networks import architecture_of, build
 from cmmdl.training.config import TrainConfig
 from cmmdl.weights.loading import load_model

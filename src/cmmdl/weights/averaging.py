@@ -29,8 +29,8 @@ def average_models(models: Sequence[nn.Module], shares: Sequence[float]) -> nn.M
     """
     if len(models) != len(shares) or not models or abs(sum(shares) - 1) > 1e-6:
         raise UserError(
-            f"shares {', '.join(f'{share:g}' for share in shares)} of {len(models)} networks: give each one"
-            " share, so that they add up to 1"
+            f"shares {', '.join(f'{share:g}' for share in shares)} of {len(models)} networks: give one for each"
+            "; they must add up to 1"
         )
     if architecture_of(models[0]) is None:
         raise UserError(f"{type(models[0]).__name__} has no weights to average: give CMMDL networks")

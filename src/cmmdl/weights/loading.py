@@ -70,7 +70,7 @@ def _metadata(data: bytes, path: Path) -> dict[str, str]:
 def _read_model(path: Path, sha256: str = "") -> nn.Module:
     data = _read_bytes(path)
     if sha256 and hashlib.sha256(data).hexdigest() != sha256:
-        raise UserError(f"{path}: does not have the hash of its card; install cmmdl again")
+        raise UserError(f"{path}: does not match the hash on its card; reinstall cmmdl")
     metadata = _metadata(data, path)
     try:
         state: dict[str, Tensor] = load(data)
@@ -78,5 +78,5 @@ def _read_model(path: Path, sha256: str = "") -> nn.Module:
         model.load_state_dict(state)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: holds no weights of a CMMDL network ({reason})") from error
+        raise UserError(f"{path}: does not hold the weights of a CMMDL network ({reason})") from error
     return model.eval()

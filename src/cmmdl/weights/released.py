@@ -123,7 +123,7 @@ def read_released(path: Path) -> dict[str, Tensor]:
             if isinstance(state.get(wrapper), Mapping):
                 state = state[wrapper]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path}: holds no state dict of tensors")
+        raise UserError(f"{path}: does not hold a state dict of tensors")
     return dict(state)
 
 
@@ -142,4 +142,6 @@ def _check(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
                 f"the checkpoint's {name} has shape {tuple(tensor.shape)}, the network's {tuple(wanted[name].shape)}"
             )
         if not tensor.isfinite().all():
-            raise UserError(f"the checkpoint's {name} holds NaN or infinite values; give one of a healthy training")
+            raise UserError(
+                f"the checkpoint's {name} holds NaN or infinite values; use one from a training that did not diverge"
+            )

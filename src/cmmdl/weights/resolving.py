@@ -111,7 +111,7 @@ def resolve(model: Any) -> Model:
     if torch is not None and isinstance(model, torch.nn.Module):
         return Module(model)
     if not isinstance(model, str | Path):
-        raise UserError(f"a {type(model).__name__} is no model; give a name, a file or a torch module")
+        raise UserError(f"a {type(model).__name__} is not a model; give a name, a file or a torch module")
     card = find_card(str(model))
     return Named(card) if card is not None else _file(Path(model))
 
@@ -119,10 +119,9 @@ def resolve(model: Any) -> Model:
 def _file(path: Path) -> WeightsFile | ExportedFile:
     if path.suffix.lower() in CHECKPOINTS:
         raise UserError(f"{path}: convert the authors' checkpoint first: cmmdl convert {path} -o model.safetensors")
-    exported = path.suffix.lower() in EXPORTED
-    if exported and not path.is_file():
-        raise UnreadableError(f"{path}: there is no such file; check the path")
+    if path.suffix.lower() in EXPORTED:
+        return ExportedFile(path)
     if not path.exists():
         names = ", ".join(card.name for card in available_models())
         raise UnreadableError(f"no model or file is called {str(path)!r}; the models are {names}")
-    return ExportedFile(path) if exported else WeightsFile(path)
+    return WeightsFile(path)

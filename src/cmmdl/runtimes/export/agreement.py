@@ -64,7 +64,9 @@ def check_agreement(backend: Backend, model: nn.Module, precision: str) -> Agree
     agreement = Agreement(max(one.largest for one in found), max(one.mean for one in found))
     limit = FULL_NETWORK_LIMIT if isinstance(model, CMMDL) else LIMITS[precision]
     if not (agreement.largest <= limit.largest and agreement.mean <= limit.mean):
-        raise UserError(f"the exported network differs from torch {agreement}; the limit is {limit}: it was not kept")
+        raise UserError(
+            f"the exported network differs from torch {agreement}; the limit is {limit}, so the file was not kept"
+        )
     return agreement
 
 

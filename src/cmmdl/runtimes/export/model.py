@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from torch import device, nn
 
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError, UserError
 from cmmdl.files.atomic import write_bytes
 from cmmdl.models.cmmdl import CMMDL
 from cmmdl.models.rt import CMMDLRT
@@ -67,7 +67,7 @@ def export_model(
     found = resolve(model)
     module = _inference_module(found)
     if precision != "float32" and not isinstance(module, CMMDLRT):
-        raise UserError(f"{precision} is for cmmdl-rt and cmmdl-mif; the spectra of other networks need float32")
+        raise UsageError(f"{precision} is for cmmdl-rt and cmmdl-mif; the spectra of other networks need float32")
     weights = "" if isinstance(found, Module | ExportedFile) else found.sha256
     facts = Signature(
         str(output),
@@ -91,11 +91,11 @@ def export_model(
 
 def _check_arguments(output: Path, format: str, precision: str) -> None:
     if format not in FORMATS:
-        raise UserError(f"format {format!r} is unknown; there are {', '.join(FORMATS)}")
+        raise UsageError(f"format {format!r} is unknown; choose from {', '.join(FORMATS)}")
     if precision not in PRECISIONS:
-        raise UserError(f"precision {precision!r} is unknown; there are {', '.join(PRECISIONS)}")
+        raise UsageError(f"precision {precision!r} is unknown; choose from {', '.join(PRECISIONS)}")
     if output.suffix != SUFFIXES[format]:
-        raise UserError(f"{output}: an {format} file ends in {SUFFIXES[format]}; rename the output or change --format")
+        raise UsageError(f"{output}: an {format} file ends in {SUFFIXES[format]}; rename the output or change --format")
     if not output.parent.is_dir():
         raise UserError(f"{output}: there is no folder {output.parent}; create it first")
 
@@ -103,7 +103,7 @@ def _check_arguments(output: Path, format: str, precision: str) -> None:
 def _inference_module(model: Model) -> nn.Module:
     """A module in eval mode whose branches are merged, where it has such."""
     if isinstance(model, ExportedFile):
-        raise UserError(f"{model.path} is exported already; give a name or a .safetensors file")
+        raise UserError(f"{model.path} is already exported; give a name or a .safetensors file")
     return merged(copy.deepcopy(model.module).cpu().eval() if isinstance(model, Module) else load_model(model))
 
 

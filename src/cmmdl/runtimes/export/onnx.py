@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from cmmdl.errors import UserError
-from cmmdl.runtimes.export.spectra import matrix_spectra
+from cmmdl.runtimes.export.spectra import with_matrices
 
 OPSET = 20
 """Version of the ONNX operators; ONNX Runtime 1.17 and newer run it."""
@@ -30,10 +30,10 @@ def to_onnx(model: nn.Module, metadata: dict[str, str]) -> bytes:
     axes = {0: "batch", 2: "height", 3: "width"}
     example = torch.rand(2, 1, 45, 70), torch.rand(2, 1, 45, 70)
     try:
-        with warnings.catch_warnings(), _quiet(), matrix_spectra(), torch.no_grad():
+        with warnings.catch_warnings(), _quiet(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                model,
+                with_matrices(model),
                 example,
                 dynamo=True,
                 opset_version=OPSET,

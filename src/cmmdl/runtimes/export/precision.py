@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmmdl.errors import UserError
-from cmmdl.files.images import MAX_PIXELS
 from cmmdl.files.pairs import list_sources
 from cmmdl.files.pictures import take
+from cmmdl.files.ranges import RangeRule, Side, settled
 from cmmdl.runtimes.export.agreement import scenes
 from cmmdl.runtimes.export.onnx import import_exporter
 
@@ -95,10 +95,12 @@ def calibration_pairs(folders: tuple[Path, Path] | None) -> Iterator[Pair]:
     stems = sorted(first.keys() & second.keys())
     if not stems:
         raise UserError(f"no file stem is in both {folders[0]} and {folders[1]}; name the pictures of a pair alike")
+    rules: dict[Side, RangeRule] = {"ir": settled("auto", [first[stem] for stem in stems], "ir")[0]}
+    rules["vis"] = RangeRule("default")
     for stem in stems[:: -(-len(stems) // PAIRS)]:
         ir, vis = (
-            take(path, name=str(path), given=None, max_pixels=MAX_PIXELS, note=lambda text: None).luma()
-            for path in (first[stem], second[stem])
+            take(path, name=str(path), side=side, given=rules[side]).luma()
+            for side, path in zip(rules, (first[stem], second[stem]), strict=True)
         )
         if ir.shape == vis.shape:
             yield ir, vis

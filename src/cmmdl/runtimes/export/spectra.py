@@ -8,48 +8,44 @@ real and imaginary parts.
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from cmmdl.models import fdlb, sfca
-
-
-@contextmanager
-def matrix_spectra() -> Iterator[None]:
-    """Replaces the Fourier parts of the network by those of this module while it is traced."""
-    replaced: list[tuple[Any, str, Any]] = [
-        (fdlb, "half_spectrum", half_spectrum),
-        (fdlb, "polar", polar),
-        (fdlb, "inverse_polar", inverse_polar),
-        (sfca, "circular_convolution", circular_convolution),
-    ]
-    kept = [getattr(module, name) for module, name, _ in replaced]
-    for module, name, function in replaced:
-        setattr(module, name, function)
-    try:
-        yield
-    finally:
-        for (module, name, _), function in zip(replaced, kept, strict=True):
-            setattr(module, name, function)
+from cmmdl.models.fourier import EPS, Fourier
 
 
-def half_spectrum(x: Tensor) -> Tensor:
-    """`cmmdl.models.fdlb.half_spectrum` as ``(2, B, C, H, W // 2 + 1)``; its rules on own conjugates are kept."""
-    height, width = x.shape[-2], x.shape[-1]
-    real, imaginary = forward(x)
-    own = own_conjugate(height, height)[:, None] * own_conjugate(width, width // 2 + 1)
-    return torch.stack([real, imaginary * (1 - own)])
+class MatrixFourier(Fourier):
+    """`cmmdl.models.fourier.Fourier` by matrix products; its rules on own conjugates are kept."""
+
+    def convolve(self, a: Tensor, b: Tensor) -> Tensor:
+        """Circular convolution of ``(B, C, H, W)`` with the same."""
+        (real_a, imaginary_a), (real_b, imaginary_b) = forward(a), forward(b)
+        real = real_a * real_b - imaginary_a * imaginary_b
+        return inverse(real, real_a * imaginary_b + imaginary_a * real_b, a.shape[-2], a.shape[-1])
+
+    def polar(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Amplitude and phase, each ``(B, C, H, W // 2 + 1)``."""
+        height, width = x.shape[-2], x.shape[-1]
+        real, imaginary = forward(x)
+        own = own_conjugate(height, height)[:, None] * own_conjugate(width, width // 2 + 1)
+        imaginary = imaginary * (1 - own)
+        return (real * real + imaginary * imaginary).sqrt(), angle(real, imaginary)
+
+    def picture(self, amplitude: Tensor, phase: Tensor, size: tuple[int, int]) -> Tensor:
+        """The image of a half spectrum, by the same steps."""
+        return inverse(amplitude * phase.cos() + 2 * EPS, amplitude * phase.sin() + EPS, *size)
 
 
-def polar(spectrum: Tensor) -> tuple[Tensor, Tensor]:
-    """Amplitude and phase of a spectrum, each ``(B, C, H, W)``."""
-    real, imaginary = spectrum[0], spectrum[1]
-    return (real * real + imaginary * imaginary).sqrt(), angle(real, imaginary)
+def with_matrices(model: nn.Module) -> nn.Module:
+    """A copy of a network that transforms by matrix products; the copy of a module without transforms is the same."""
+    model = copy.deepcopy(model)
+    for module in model.modules():
+        if isinstance(getattr(module, "fourier", None), Fourier):
+            setattr(module, "fourier", MatrixFourier())  # noqa: B010
+    return model
 
 
 def angle(real: Tensor, imaginary: Tensor) -> Tensor:
@@ -66,20 +62,6 @@ def angle(real: Tensor, imaginary: Tensor) -> Tensor:
     flat = below == 0  # zero itself, or the negative real axis
     turned = 2 * torch.atan(above / torch.where(flat, 1.0, below))
     return torch.where(flat, torch.where(right, 0.0, math.pi * side), turned)
-
-
-def inverse_polar(amplitude: Tensor, phase: Tensor, size: tuple[int, int]) -> Tensor:
-    """`cmmdl.models.fdlb.inverse_polar`, by the same steps."""
-    height, width = size
-    real, imaginary = amplitude * phase.cos() + 2 * fdlb.EPS, amplitude * phase.sin() + fdlb.EPS
-    return inverse(real, imaginary, height, width)
-
-
-def circular_convolution(a: Tensor, b: Tensor) -> Tensor:
-    """`cmmdl.models.sfca.circular_convolution` of ``(B, C, H, W)`` with the same."""
-    (real_a, imaginary_a), (real_b, imaginary_b) = forward(a), forward(b)
-    real = real_a * real_b - imaginary_a * imaginary_b
-    return inverse(real, real_a * imaginary_b + imaginary_a * real_b, a.shape[-2], a.shape[-1])
 
 
 def forward(x: Tensor) -> tuple[Tensor, Tensor]:

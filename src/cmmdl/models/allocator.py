@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import sys
 import threading
 import weakref
@@ -33,6 +34,7 @@ _kept: list[mmap.mmap] | None = None
 """Places that are free, or ``None`` where freed memory is not kept."""
 
 _taking = threading.Lock()
+"""Held while a place is chosen. Places come back without it, in whatever thread the last tensor goes: one append."""
 
 
 def reuse_memory() -> bool:
@@ -89,4 +91,15 @@ def _take(kept: list[mmap.mmap], needed: int) -> mmap.mmap:
             return best
         for place in [place for place in kept if len(place) < needed]:
             kept.remove(place)
-    return mmap.mmap(-1, -(-needed // _GRAIN) * _GRAIN)
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # or forked processes would compute in the same pages
+    return mmap.mmap(-1, -(-needed // _GRAIN) * _GRAIN, flags=private)
+
+
+def _after_fork() -> None:
+    """In a forked child: its one thread must not wait for another of the parent that was choosing a place."""
+    global _taking
+    _taking = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
