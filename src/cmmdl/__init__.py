@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cmmdl import metrics as metrics
     from cmmdl.errors import UserError as UserError
     from cmmdl.fusion.fuser import Fuser as Fuser
+    from cmmdl.fusion.stream import fuse_stream as fuse_stream
     from cmmdl.weights.cards import available_models as available_models
     from cmmdl.weights.loading import load_model as load_model
 
@@ -23,9 +24,10 @@ _HOME = {
     "Fuser": "cmmdl.fusion.fuser",
     "UserError": "cmmdl.errors",
     "available_models": "cmmdl.weights.cards",
+    "fuse_stream": "cmmdl.fusion.stream",
     "load_model": "cmmdl.weights.loading",
 }
-__all__ = ["Fuser", "UserError", "__version__", "available_models", "load_model", "metrics"]
+__all__ = ["Fuser", "UserError", "__version__", "available_models", "fuse_stream", "load_model", "metrics"]
 
 
 def __getattr__(name: str) -> Any:

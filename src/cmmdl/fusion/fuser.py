@@ -165,9 +165,13 @@ class Fuser:
 
     def fused_luma(self, ir: Picture, vis: Picture) -> Pixels:
         """The second step: ``(B, 1, H, W)`` floats in [0, 1]."""
-        luma = vis.luma()
-        fused = self.fuse_luma(alike(ir.luma(), luma), luma)
+        fused = self.fuse_luma(*self.lumas(ir, vis))
         return stretched(fused) if self.stretch else fused
+
+    def lumas(self, ir: Picture, vis: Picture) -> tuple[Pixels, Pixels]:
+        """What the network is given: both lumas, ``(B, 1, H, W)`` floats in [0, 1], of the kind of ``vis``."""
+        luma = vis.luma()
+        return alike(ir.luma(), luma), luma
 
     def finish(self, luma: Pixels, ir: Picture, vis: Picture, options: FuseOptions) -> Result:
         """The last step: levels, colour and depth."""
@@ -176,6 +180,10 @@ class Fuser:
             luma = ((luma - low) / (high - low)).clip(0, 1)
         dtype = pictures.result_dtype(vis, options.depth)
         return pictures.give(luma, like=vis, colour=_colour_of(ir, vis, options.chroma), dtype=dtype)
+
+    def at_once(self, height: int, width: int) -> int:
+        """How many pictures of a size fit into the memory that is free now, at least one."""
+        return int(max(1, min(1024, self._pixels_that_fit() / (height * width))))
 
     def side_by_side(self, count: int) -> list[Fuser]:
         """Fusers for up to so many threads, each of which fuses pictures on a core of its own; results are the same.
