@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cmmdl.files.images import list_images
+from cmmdl.files.listing import list_images
 from cmmdl.models.allocator import reuse_memory
 from cmmdl.weights.loading import load_model
 

@@ -124,12 +124,12 @@ def test_bad_and_unpaired_are_named_and_the_rest_is_done(folders: Path) -> None:
     assert "2 fused" in result.stdout
 
 
-def test_two_files_of_one_stem_are_refused(folders: Path) -> None:
+def test_two_files_of_one_stem_are_named_and_the_rest_is_done(folders: Path) -> None:
     (folders / "ir/a.bmp").touch()
     result = fuse(folders / "ir", folders / "vis", "-o", folders / "out")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "a.bmp and a.png share the stem 'a'" in result.stderr
-    assert not (folders / "out").exists()
+    assert sorted(path.name for path in (folders / "out").iterdir()) == ["b.png", "c.png"]
 
 
 def test_existing_results(folders: Path) -> None:

@@ -19,7 +19,8 @@ from PIL import Image, ImageOps
 from cmmdl.errors import UserError
 from cmmdl.files import atomic
 from cmmdl.files.atomic import remove_stale, write_bytes
-from cmmdl.files.images import list_images, read_image, write_image
+from cmmdl.files.images import read_image, write_image
+from cmmdl.files.listing import list_images
 
 RANDOM = np.random.default_rng(7)
 LOSSLESS = {np.uint8: (".png", ".bmp", ".tif", ".TIFF", ".webp"), np.uint16: (".png", ".tif"), np.float32: (".tif",)}

@@ -181,7 +181,7 @@ def test_what_is_no_model_is_refused_with_a_remedy(tmp_path: Path) -> None:
         ("cmmdl-ivff", "the models are cmmdl-ivf"),
         (tmp_path / "authors.pth", "cmmdl convert"),
         (tmp_path / "text.safetensors", "not a safetensors file"),
-        (tmp_path / "other.safetensors", "no weights of a CMMDL network"),
+        (tmp_path / "other.safetensors", "does not hold the weights of a CMMDL network"),
     ]:
         with pytest.raises(UserError, match=message):
             load_model(name)

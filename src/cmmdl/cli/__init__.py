@@ -9,6 +9,7 @@ import difflib
 import signal
 import sys
 from importlib import import_module
+from threading import current_thread, main_thread
 
 import click
 
@@ -35,7 +36,7 @@ class _Commands(click.Group):
         return _with_summary(command)
 
     def invoke(self, ctx: click.Context) -> object:
-        signal.signal(signal.SIGTERM, _terminated)
+        before = signal.signal(signal.SIGTERM, _terminated) if current_thread() is main_thread() else None
         try:
             return super().invoke(ctx)
         except UserError as error:
@@ -44,6 +45,9 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGTERM, before)
 
 
 def _with_summary(command: click.Command) -> click.Command:

@@ -107,7 +107,7 @@ def _run(
     """Measures, prints and writes; returns the exit code."""
     import json
 
-    from cmmdl.bench import Plan, measure, table
+    from cmmdl.bench import Plan, measure, printing
     from cmmdl.bench.machine import machine
     from cmmdl.files.atomic import write_bytes
 
@@ -120,11 +120,11 @@ def _run(
         interrupted = True
         for row in rows:
             row.failure = row.failure or ("" if row.processes else "interrupted")
-    click.echo(table.plain(rows, here, against))
+    click.echo(printing.plain(rows, here, against))
     if json_file:
-        write_bytes(json_file, (json.dumps(table.as_dict(rows, here, plan, against), indent=1) + "\n").encode())
+        write_bytes(json_file, (json.dumps(printing.as_dict(rows, here, plan, against), indent=1) + "\n").encode())
     if markdown_file:
-        write_bytes(markdown_file, table.markdown(rows, here, against).encode())
+        write_bytes(markdown_file, printing.markdown(rows, here, against).encode())
     if interrupted:
         return INTERRUPTED
     if all(row.failure for row in rows):

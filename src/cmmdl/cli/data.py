@@ -6,16 +6,17 @@ import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmmdl.cli.exit_codes import INCOMPLETE
+from cmmdl.cli.naming import naming_options, say_note, take_naming
 from cmmdl.errors import UserError
 
 if TYPE_CHECKING:
     from cmmdl.datasets import DataSet, Report
-    from cmmdl.datasets.preparation import Plan
+    from cmmdl.datasets.preparation import Preparation
 
 PATH = click.Path(path_type=Path, readable=False)
 WORKERS = click.option(
@@ -132,32 +133,43 @@ def prepare_command(
 @click.option(
     "--as", "name", help="Compare with what is published about this data set.  [default: the one it was prepared as]"
 )
+@naming_options
 @WORKERS
 @JSON
 @click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
 def check_command(
-    folder: Path, against: tuple[Path, ...], name: str | None, workers: int | None, as_json: bool, quiet: bool
+    folder: Path,
+    against: tuple[Path, ...],
+    name: str | None,
+    workers: int | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Check a folder of pairs: damaged, unpaired, of two sizes, and duplicates between train and test.
 
-    FOLDER holds ir and vis (or mri and ct, pet or spect), or folders that do. Every picture is read. Problems make
-    the exit status 3; notes, such as near duplicates, do not.
+    FOLDER holds ir and vis (or mri and ct, pet or spect), or folders that do, or pictures of both sides whose names
+    tell them apart. Every picture is read. Problems make the exit status 3; notes, such as near duplicates, do not.
 
     \b
     Examples:
       cmmdl data check data/msrs
       cmmdl data check data/train --against data/test
       cmmdl data check data/msrs --as msrs --json
+      cmmdl data check flights --ir-name '*_T' --vis-name '*_V' --recursive
     """  # noqa: D301
     from cmmdl.datasets import check_sets, find_sets
     from cmmdl.files.images import quiet_decoders
+    from cmmdl.files.pairs import quiet as no_note
 
     quiet_decoders()
-    sets = find_sets(folder)
-    others = [replace(one, name=str(one.first.parent)) for other in against for one in find_sets(other)]
+    naming = take_naming(options)
+    sets = find_sets(folder, naming)
+    others = [replace(one, name=str(one.first.parent)) for other in against for one in find_sets(other, naming)]
     data = _published(folder, name)
     show = not (quiet or as_json)
-    report = check_sets(sets, against=others, data=data, workers=workers, progress=show)
+    note = say_note if show else no_note
+    report = check_sets(sets, against=others, data=data, naming=naming, workers=workers, progress=show, note=note)
     if as_json:
         click.echo(json.dumps({"folder": str(folder), **report.to_dict()}, indent=2))
     _finish(report, quiet, as_json)
@@ -208,7 +220,7 @@ def _size(data: DataSet) -> str:
     return f"{data.size[0]}x{data.size[1]}" if data.size else "differs"
 
 
-def _say_plan(plan: Plan, out: Path) -> None:
+def _say_plan(plan: Preparation, out: Path) -> None:
     from cmmdl.datasets.report import counted
 
     click.echo(f"{plan.source}: {plan.data.title}")
@@ -219,7 +231,7 @@ def _say_plan(plan: Plan, out: Path) -> None:
         click.echo(f"{out / split.name}: {counted(len(split.pairs), 'pair')}{alone}")
 
 
-def _plan_as_data(plan: Plan, out: Path) -> dict[str, object]:
+def _plan_as_data(plan: Preparation, out: Path) -> dict[str, object]:
     return {
         "name": plan.data.name,
         "from": str(plan.source),

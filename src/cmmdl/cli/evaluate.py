@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmmdl.cli.exit_codes import INCOMPLETE
+from cmmdl.cli.naming import naming_options, say_note
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from cmmdl.evaluate import Board, Evaluation
 
-CONVENTION_NAMES = ["cmmdl", "cddfuse", "vifb", "paper"]
+CONVENTION_NAMES = ["cmmdl", "cddfuse", "vifb", "vfbench", "paper"]
 BASELINE_NAMES = ["mean", "max", "laplacian", "wavelet", "gff", "tif", "adf", "gtf"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -62,8 +63,7 @@ def _list_metrics(context: click.Context, _: click.Parameter, wanted: bool) -> N
 @click.option(
     "--fused-suffix", default="", metavar="TEXT", help="Strip from fused stems before pairing, e.g. _{method}."
 )
-@click.option("--ir-suffix", default="", metavar="TEXT", help="Strip from infrared stems before pairing, e.g. _ir.")
-@click.option("--vis-suffix", default="", metavar="TEXT", help="Strip from visible stems before pairing.")
+@naming_options
 @click.option("--csv", "csv_file", type=_FILE, help="Write every score and each method's statistics.")
 @click.option("--json", "json_file", type=_FILE, help="Write everything, as strict JSON.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables for a paper or README.")
@@ -84,7 +84,7 @@ def command(
     plot_file: Path | None,
     plot_kind: str,
     workers: int | None,
-    **suffixes: str,
+    **naming: Any,
 ) -> None:
     """Score fused pictures against their sources: three files, or three folders paired by file stem.
 
@@ -124,7 +124,8 @@ def command(
             stretch=stretch,
             workers=workers,
             progress=True,
-            **suffixes,
+            note=say_note,
+            **naming,
         )
     for path, text in ((csv_file, to_csv), (json_file, to_json), (markdown_file, markdown)):
         if path:

@@ -12,6 +12,7 @@ import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
 from cmmdl.cli.fuse_clip import SOURCE, check_unused, clip_options, fuse_clip, wants_clip
+from cmmdl.cli.naming import naming_options, take_naming
 from cmmdl.cli.notes import Notes, strict_option
 from cmmdl.cli.ranges import range_options, settled_range
 from cmmdl.errors import UsageError, UserError
@@ -42,8 +43,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     help="File format of the results in a folder.",
     type=click.Choice(["png", "tif", "tiff", "jpg", "jpeg", "bmp", "webp"], case_sensitive=False),
 )
-@click.option("--ir-suffix", default="", metavar="TEXT", help="Strip from infrared stems before pairing, e.g. _ir.")
-@click.option("--vis-suffix", default="", metavar="TEXT", help="Strip from visible stems before pairing.")
+@naming_options
 @click.option(
     "--backend",
     default="auto",
@@ -94,6 +94,7 @@ def command(ir: Path | str, vis: Path | str, out: Path, **options: Any) -> None:
       cmmdl fuse ir.png vis.png -o fused.png
       cmmdl fuse data/ir data/vis -o results
       cmmdl fuse pairs pairs -o results --ir-suffix _ir --vis-suffix _vis --skip-existing
+      cmmdl fuse flights flights -o results --ir-name '*_T' --vis-name '*_V' --recursive
       cmmdl fuse thermal.tif photo.jpg -o fused.png --ir-range 20:40 --resize-ir
       cmmdl fuse mri.png pet.png -o fused.png --device cuda
       cmmdl fuse ir.png vis.png -o fused.png --model model.onnx
@@ -107,6 +108,7 @@ def command(ir: Path | str, vis: Path | str, out: Path, **options: Any) -> None:
     if wants_clip(ir, vis, out):
         sys.exit(_fuse_clip(ir, vis, out, options))
     check_unused(options)
+    options["naming"] = take_naming(options)
     if options["depth"]:
         _check_depth(out, options["depth"], options["suffix"])
     try:
@@ -137,10 +139,10 @@ def _fuse_clip(ir: Path | str, vis: Path | str, out: Path, options: dict[str, An
 
 
 def _check_depth(out: Path, depth: str, suffix: str) -> None:
-    """Refuses at once a depth that the results' format cannot hold; a name without a suffix is that of a folder."""
-    from cmmdl.files.images import check_depth
+    """Refuses at once a depth that the results' format cannot hold; a name without a picture's suffix is a folder's."""
+    from cmmdl.files.images import IMAGE_SUFFIXES, check_depth
 
-    check_depth(out if out.suffix else out / f"NAME.{suffix}", depth)
+    check_depth(out if out.suffix.lower() in IMAGE_SUFFIXES else out / f"NAME.{suffix}", depth)
 
 
 def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
@@ -177,28 +179,30 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
 
 def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     """All pairs of two folders; returns the exit code."""
-    from cmmdl.files.pairs import pair_folders
+    from cmmdl.files.pairs import existing, pair_folders
     from cmmdl.fusion.folder import prepare_folder
 
-    suffixes = {name: options[name] for name in ("ir_suffix", "vis_suffix")}
-    pairs, alone = pair_folders(ir, vis, out, **suffixes, suffix=f".{options['suffix'].lower()}")
-    there = [pair for pair in pairs if pair.out.exists()]
+    suffix = f".{options['suffix'].lower()}"
+    notes = Notes(options["quiet"], options["strict"])
+    pairs, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
+    there = existing(pairs)
     if there and not (options["overwrite"] or options["skip_existing"]):
         raise UserError(
             f"{out}: {len(there)} of {len(pairs)} results exist; pass --skip-existing to do the rest or --overwrite"
         )
-    todo = [pair for pair in pairs if pair not in there] if options["skip_existing"] else pairs
-    notes = Notes(options["quiet"], options["strict"])
+    kept = {pair.stem for pair in there} if options["skip_existing"] else set()
+    todo = [pair for pair in pairs if pair.stem not in kept]
     fuser = _fuser(options, notes) if todo else None
     pair_options = _pair_options(pairs, options, notes) if todo else None
-    prepare_folder(out)
+    for folder in {out, *(pair.out.parent for pair in todo)}:
+        prepare_folder(folder)
     failed = _fuse_all(fuser, todo, pair_options, out, options) if fuser and pair_options else []
     _say(options, f"{len(pairs) - len(todo)} existing skipped" if len(todo) < len(pairs) else "")
     _list("failed", failed)
-    _list("unpaired", alone)
+    _list("unpaired", left_out)
     if todo and len(failed) == len(todo):
         return NOTHING_DONE
-    return notes.status(INCOMPLETE if failed or alone else DONE)
+    return notes.status(INCOMPLETE if failed or left_out else DONE)
 
 
 def _fuse_all(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE
+from cmmdl.cli.naming import naming_options, say_note, take_naming
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ PATH = click.Path(path_type=Path, readable=False)
 @click.option("--title", help="Title; '' leaves it out.  [default: folder, pairs and options]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--overwrite", is_flag=True, help="Replace a sheet that exists.")
-@click.option("--ir-suffix", default="", metavar="TEXT", help="Strip from infrared stems before pairing, e.g. _ir.")
-@click.option("--vis-suffix", default="", metavar="TEXT", help="Strip from visible stems before pairing.")
+@naming_options
 @click.option("--fused-suffix", default="", metavar="TEXT", help="Strip from fused stems, e.g. _{method}.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
@@ -63,6 +63,7 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
     from cmmdl.files.images import check_suffix, quiet_decoders
 
     quiet_decoders()
+    options["naming"] = take_naming(options)
     check_suffix(out)
     if out.exists() and not options["overwrite"]:
         raise UserError(f"{out} exists; pass --overwrite to replace it")
@@ -140,8 +141,9 @@ def _scenes(
         if len(files) < len(paths):
             raise UsageError(f"{files[0]} is a file, others are folders; give files only or folders only")
         return [Scene(vis.stem, ir, vis, fused)], []
-    suffixes = {name: options[name] for name in ("fused_suffix", "ir_suffix", "vis_suffix")}
-    scenes, excluded = find_scenes(fused, ir, vis, **suffixes)
+    note = (lambda text: None) if options["quiet"] else say_note
+    marks = {"fused_suffix": options["fused_suffix"], "note": note}
+    scenes, excluded = find_scenes(fused, ir, vis, options["naming"], **marks)
     stems = [stem.strip() for stem in options["stems"].split(",") if stem.strip()]
     return choose(scenes, stems=stems, count=options["count"]), concerns(excluded, stems)
 

@@ -20,6 +20,11 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--vis", type=FOLDER, help="Visible pictures with the same file stems.")
 @click.option("--val-ir", type=FOLDER, help="Infrared pictures to score while training.")
 @click.option("--val-vis", type=FOLDER, help="Visible pictures to score while training.")
+@click.option(
+    "--ir-name", default="", metavar="'IR_*'", help="Names of infrared files; the star is what a pair shares."
+)
+@click.option("--vis-name", default="", metavar="'RGB_*'", help="Names of visible files.")
+@click.option("--recursive", is_flag=True, help="Pair the folders below too, each with that of the same name.")
 @click.option("--init", metavar="NAME_OR_PATH", help="Weights to start from: a name from `cmmdl models` or a file.")
 @click.option("-o", "--folder", type=FOLDER, help="Run folder [default: runs/NAME_OF_CONFIG].")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. optim.lr=3e-4.")
@@ -72,8 +77,13 @@ def tables(**options: Any) -> dict[str, dict[str, Any]]:
     if (options["ir"] is None) != (options["vis"] is None):
         raise UsageError("--ir and --vis belong together: give both folders")
     run = {name: options[name] for name in ("folder", "init") if options[name] is not None}
-    data = {"sources": [{"ir": options["ir"], "vis": options["vis"]}]} if options["ir"] is not None else {}
+    names = {name: options[name] for name in ("ir_name", "vis_name", "recursive") if options[name]}
+    data = {"sources": [{"ir": options["ir"], "vis": options["vis"], **names}]} if options["ir"] is not None else {}
+    if names and not data:
+        raise UsageError(
+            "--ir-name, --vis-name and --recursive go with --ir and --vis; a configuration file has them at each source"
+        )
     val = {name: options[f"val_{name}"] for name in ("ir", "vis") if options[f"val_{name}"] is not None}
     if val:
-        val["only"] = None  # a list of stems in the configuration is of other folders
+        val = {**val, **names, "only": None}  # a list of stems in the configuration is of other folders
     return {"run": run, "data": data, "val": val}

@@ -9,6 +9,9 @@ from cmmdl.errors import UsageError, UserError
 from cmmdl.evaluate.result import Evaluation, collect
 from cmmdl.evaluate.scenes import Exclusion, Scene, find_scenes
 from cmmdl.evaluate.scoring import Protocol, score_scenes
+from cmmdl.files.images import Note
+from cmmdl.files.naming import Naming
+from cmmdl.files.pairs import quiet
 from cmmdl.metrics import METRICS, chosen
 from cmmdl.models.baselines import BASELINES
 
@@ -27,6 +30,10 @@ def evaluate_folder(
     fused_suffix: str = "",
     ir_suffix: str = "",
     vis_suffix: str = "",
+    ir_name: str = "",
+    vis_name: str = "",
+    recursive: bool = False,
+    note: Note = quiet,
 ) -> Evaluation:
     """Scores folders of fused pictures against the folders of their sources.
 
@@ -48,6 +55,10 @@ def evaluate_folder(
             method's name.
         ir_suffix: Stripped from infrared stems, such as ``_ir``.
         vis_suffix: Stripped from visible stems.
+        ir_name: Names of infrared files, such as ``IR_*``; the star is what the names of a scene share.
+        vis_name: The same of visible files.
+        recursive: Pair the folders below as well, each with those of the same name.
+        note: Called with a line about how names were read, where nothing was said about them.
 
     Returns:
         All scores.
@@ -56,8 +67,8 @@ def evaluate_folder(
         UserError: If a name is unknown or double, a folder is missing, or no scene is left to score.
     """
     protocol = _protocol(methods, convention, metrics, baselines, stretch)
-    suffixes = {"fused_suffix": fused_suffix, "ir_suffix": ir_suffix, "vis_suffix": vis_suffix}
-    scenes, missing = find_scenes(methods, ir, vis, **suffixes)
+    naming = Naming(ir_name, vis_name, ir_suffix, vis_suffix, recursive)
+    scenes, missing = find_scenes(methods, ir, vis, naming, fused_suffix=fused_suffix, note=note)
     return _evaluate(scenes, missing, protocol, list(methods), workers, progress)
 
 

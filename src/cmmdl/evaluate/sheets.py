@@ -86,7 +86,7 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """One scene, ready to be laid out.
 
     Attributes:
@@ -100,7 +100,7 @@ class Row:
 
 def gather(
     scene: Scene, fuse: Mapping[str, Callable[[Path, Path], Array]], columns: Sequence[str], style: Style
-) -> Row:
+) -> SheetRow:
     """Reads, fuses and scales the pictures of one scene.
 
     Args:
@@ -124,7 +124,7 @@ def gather(
             raise UserError(
                 f"{name} is {sizes[0]}, visible is {sizes[1]}; all pictures of a row must have the same size"
             )
-    return Row(scene.name, tuple(cell(picture, style) for picture in pictures))
+    return SheetRow(scene.name, tuple(cell(picture, style) for picture in pictures))
 
 
 def shown(array: Array, name: str) -> Pixels:
@@ -173,7 +173,7 @@ def _draw_inset(result: Image.Image, image: Image.Image, box: tuple[int, int, in
     draw.rectangle([x, y, x + size[0] - 1, y + size[1] - 1], outline=MARK, width=line)
 
 
-def lay_out(rows: Sequence[Row], columns: Sequence[str], title: str) -> Pixels:
+def lay_out(rows: Sequence[SheetRow], columns: Sequence[str], title: str) -> Pixels:
     """Draws the sheet: a title bar, column names, and a row of pictures a scene with its name at the left.
 
     Args:

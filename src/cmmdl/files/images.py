@@ -26,7 +26,6 @@ __all__ = [
     "FilePicture",
     "Note",
     "check_suffix",
-    "list_images",
     "quiet_decoders",
     "read_image",
     "read_picture",
@@ -83,34 +82,6 @@ def check_suffix(path: Path) -> str:
             f"{path}: {suffix or 'a name without suffix'} is not a format that can be written; use .png, .tif or .jpg"
         )
     return suffix
-
-
-def list_images(folder: str | Path, *, strip: str = "") -> dict[str, Path]:
-    """The pictures of a folder by stem, in the order of their names. Hidden files are left out.
-
-    Args:
-        folder: Not searched deeper.
-        strip: Taken off the end of each stem that has it: with ``_ir``, ``a_ir.png`` is listed as ``a``.
-
-    Raises:
-        UserError: If it is no folder, or two files share a stem.
-    """
-    folder = Path(folder)
-    try:
-        paths = sorted(folder.iterdir())
-    except NotADirectoryError as error:
-        raise UserError(f"{folder} is not a folder; give the folder that holds the pictures") from error
-    except OSError as error:
-        raise UserError(f"{folder} cannot be listed ({error.strerror}); check the path and its permissions") from error
-    found: dict[str, Path] = {}
-    for path in paths:
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith(".") or path.is_dir():
-            continue
-        stem = path.stem.removesuffix(strip) or path.stem
-        if stem in found:
-            raise UserError(f"{folder}: {found[stem].name} and {path.name} share the stem {stem!r}; remove one of them")
-        found[stem] = path
-    return found
 
 
 def _encode(path: Path, array: Array) -> bytes:

@@ -30,7 +30,7 @@ class Section(BaseModel):
 
 
 class Source(Section):
-    """Two folders of pictures, paired by file stem.
+    """Two folders of pictures, paired by their names.
 
     Attributes:
         ir: Infrared (or MRI) pictures.
@@ -38,6 +38,10 @@ class Source(Section):
         mask: Saliency masks by the same stems, white where infrared matters; optional.
         leave_out: Text file with a file stem a line: pairs that are kept for validation; optional.
         weight: Chance of this source relative to the others.
+        ir_name: Names of infrared files, such as ``IR_*``; the star is what the names of a pair share. Without it usual
+            marks are found.
+        vis_name: The same of visible files.
+        recursive: Pair the folders below as well, each with that of the same name.
     """
 
     ir: Path
@@ -45,6 +49,9 @@ class Source(Section):
     mask: Path | None = None
     leave_out: Path | None = None
     weight: Above0 = 1.0
+    ir_name: str = ""
+    vis_name: str = ""
+    recursive: bool = False
 
 
 def did_you_mean(key: str, names: tuple[str, ...]) -> str:
@@ -166,6 +173,9 @@ class ValidationConfig(Section):
         every: Steps between scorings.
         pairs: At most so many pairs, evenly spread over the sorted stems.
         crop: Larger pictures are cut to a centred square of this side; 0 takes them whole.
+        ir_name: As of a source.
+        vis_name: As of a source.
+        recursive: As of a source.
     """
 
     ir: Path | None = None
@@ -174,6 +184,9 @@ class ValidationConfig(Section):
     every: AtLeast1 = 500
     pairs: AtLeast1 = 8
     crop: AtLeast0 = 0
+    ir_name: str = ""
+    vis_name: str = ""
+    recursive: bool = False
 
 
 class RunConfig(Section):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmmdl.errors import UserError
-from cmmdl.files.pairs import list_sources
+from cmmdl.files.pairs import match_folders, nothing_pairs
 from cmmdl.files.pictures import take
 from cmmdl.files.ranges import RangeRule, Side, settled
 from cmmdl.runtimes.export.agreement import scenes
@@ -91,16 +91,16 @@ def calibration_pairs(folders: tuple[Path, Path] | None) -> Iterator[Pair]:
     if folders is None:
         yield from scenes(SCENES, seed=100)
         return
-    first, second = list_sources(*folders, "", "")
-    stems = sorted(first.keys() & second.keys())
-    if not stems:
-        raise UserError(f"no file stem is in both {folders[0]} and {folders[1]}; name the pictures of a pair alike")
-    rules: dict[Side, RangeRule] = {"ir": settled("auto", [first[stem] for stem in stems], "ir")[0]}
+    matched = match_folders(*folders)
+    if not matched.both:
+        raise UserError(nothing_pairs(*folders, matched))
+    files = list(matched.both.values())
+    rules: dict[Side, RangeRule] = {"ir": settled("auto", [ir for ir, _ in files], "ir")[0]}
     rules["vis"] = RangeRule("default")
-    for stem in stems[:: -(-len(stems) // PAIRS)]:
+    for pair in files[:: -(-len(files) // PAIRS)]:
         ir, vis = (
             take(path, name=str(path), side=side, given=rules[side]).luma()
-            for side, path in zip(rules, (first[stem], second[stem]), strict=True)
+            for side, path in zip(rules, pair, strict=True)
         )
         if ir.shape == vis.shape:
             yield ir, vis
