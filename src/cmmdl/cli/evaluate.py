@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmmdl.cli.evaluate_clips import (
+    are_clips,
+    check_unused,
+    clip_score_options,
+    print_steadiness,
+    score_clips,
+    with_steadiness,
+)
 from cmmdl.cli.exit_codes import INCOMPLETE
 from cmmdl.cli.naming import naming_options, say_note
 from cmmdl.errors import UsageError, UserError
@@ -70,6 +78,7 @@ def _list_metrics(context: click.Context, _: click.Parameter, wanted: bool) -> N
 @click.option("--plot", "plot_file", type=_FILE, help="Draw a .png, .pdf or .svg.")
 @click.option("--plot-kind", type=click.Choice(["strips", "radar"]), default="strips", show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes of one thread each.  [default: all cores]")
+@clip_score_options
 def command(
     paths: tuple[Path, ...],
     methods: tuple[str, ...],
@@ -84,6 +93,9 @@ def command(
     plot_file: Path | None,
     plot_kind: str,
     workers: int | None,
+    offset: float | None,
+    every: int | None,
+    fps: float | None,
     **naming: Any,
 ) -> None:
     """Score fused pictures against their sources: three files, or three folders paired by file stem.
@@ -92,10 +104,13 @@ def command(
     the best differs from the others by more than chance. Pictures that are missing, unreadable or of another size are
     left out for all methods, listed, and make the exit status 3.
 
+    Of clips every Nth frame is scored, and it is measured how steady they are, beside the sources.
+
     \b
     cmmdl evaluate fused.png ir.png vis.png
     cmmdl evaluate results/ours ir vis --csv scores.csv
     cmmdl evaluate ir vis --method ours=results/ours --method theirs=results/theirs --baseline max --markdown table.md
+    cmmdl evaluate fused.mp4 ir.mp4 vis.mp4 --convention vfbench
     cmmdl evaluate results/ours ir vis --board tno.json --metrics EN,SD,SF,AG,MI,SCD,VIF,Qabf,SSIM
     """  # noqa: D301
     from cmmdl.evaluate import evaluate_files, evaluate_folder, load_board, markdown, plain, to_csv, to_json
@@ -109,7 +124,13 @@ def command(
         check_plot(plot_file)
     known = load_board(board, convention) if board else None
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
-    if _are_files([*fused.values(), ir, vis]):
+    clip_options = {"convention": convention, "baselines": baselines, "stretch": stretch}
+    clip_options |= {"offset": offset, "every": every, "fps": fps}
+    clips = None
+    if are_clips([*fused.values(), ir, vis]):
+        clips = score_clips(fused, ir, vis, clip_options, names, say_note)
+        result = clips.scores
+    elif check_unused(clip_options) or _are_files([*fused.values(), ir, vis]):
         result = evaluate_files(
             fused, ir, vis, convention=convention, metrics=names, baselines=baselines, stretch=stretch
         )
@@ -127,12 +148,19 @@ def command(
             note=say_note,
             **naming,
         )
-    for path, text in ((csv_file, to_csv), (json_file, to_json), (markdown_file, markdown)):
+    for path, kind, text in (
+        (csv_file, "csv", to_csv),
+        (json_file, "json", to_json),
+        (markdown_file, "markdown", markdown),
+    ):
         if path:
-            _write(path, text(result, known))
+            written = text(result, known)
+            _write(path, with_steadiness(kind, written, clips) if clips else written)
     if plot_file:
         _plot(plot_file, result, known, plot_kind)
     click.echo(plain(result, known, colour=sys.stdout.isatty()))
+    if clips:
+        print_steadiness(clips)
     _report_excluded(result)
 
 

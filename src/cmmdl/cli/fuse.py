@@ -30,7 +30,12 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
 @click.argument("ir", type=SOURCE)
 @click.argument("vis", type=SOURCE)
 @click.option(
-    "-o", "--output", "out", type=PATH, required=True, help="File to write, or folder if the inputs are folders; of clips a video, a folder of frames, or -."
+    "-o",
+    "--output",
+    "out",
+    type=PATH,
+    required=True,
+    help="File to write, or folder if the inputs are folders; of clips a video, a folder of frames, or -.",
 )
 @click.option("--model", default="cmmdl-ivf", show_default=True, metavar="NAME_OR_PATH", help="See `cmmdl models`.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")

@@ -15,6 +15,8 @@ from cmmdl.cli.notes import Notes
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from cmmdl.files.video.clip import Clip, Facts
     from cmmdl.files.video.codecs import Encoding
     from cmmdl.files.video.opening import RawInput
@@ -27,9 +29,19 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 CODEC_NAMES = ["h264", "h265", "vp9", "av1", "ffv1"]
 PIXEL_NAMES = ["gray", "gray16le", "gray16be", "grayf32le", "rgb24", "bgr24", "rgb48le", "rgba", "bgra"]
-ONLY_CLIPS = (
-    "offset fps size pixel out_pixel codec quality bits steady duration no_sound".split()
-)
+ONLY_CLIPS = [
+    "offset",
+    "fps",
+    "size",
+    "pixel",
+    "out_pixel",
+    "codec",
+    "quality",
+    "bits",
+    "steady",
+    "duration",
+    "no_sound",
+]
 """Options that mean nothing for pictures."""
 
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
@@ -77,7 +89,7 @@ def clip_options(command: Command) -> Command:
                 "--quality",
                 type=int,
                 metavar="CRF",
-                help="Clips: constant rate factor, lower is better and larger  [default: h264 20, h265 24, vp9 31, av1 32]",
+                help="Clips: constant rate factor, lower is better  [default: h264 20, h265 24, vp9 31, av1 32]",
             ),
             click.option("--bits", type=click.Choice(["8", "10"]), help="Clips: bits a channel  [default: 8]"),
             click.option("--no-sound", is_flag=True, help="Clips: leave the sound of the visible clip out."),
@@ -89,7 +101,9 @@ def clip_options(command: Command) -> Command:
                 type=click.FloatRange(0, min_open=True),
                 help="Clips: frames a second of raw frames, numbered pictures and pages  [default: 25]",
             ),
-            click.option("--size", type=_Size(), metavar="WxH", help="Clips: size of raw frames on standard input (-)."),
+            click.option(
+                "--size", type=_Size(), metavar="WxH", help="Clips: size of raw frames on standard input (-)."
+            ),
             click.option(
                 "--pixel",
                 type=click.Choice(PIXEL_NAMES),
@@ -192,7 +206,9 @@ def _checked(ir: Path | str, vis: Path | str, out: Path, options: dict[str, Any]
     if codec.quality is not None and pair.depth not in (None, "uint8"):
         raise UsageError(f"{codec.name} has 8 or 10 bits: give --bits 10, or --codec ffv1 for --depth uint16")
     if pair.depth == "float32":
-        raise UsageError("a video holds no floats; give --depth uint16 with --codec ffv1, or a folder with --format tif")
+        raise UsageError(
+            "a video holds no floats; give --depth uint16 with --codec ffv1, or a folder with --format tif"
+        )
     if codec.quality is None:
         return pair
     return replace(pair, depth="uint16" if encoding.bits == 10 else "uint8")
@@ -216,19 +232,18 @@ def _opened(
 def _raw(options: dict[str, Any]) -> RawInput:
     from cmmdl.files.video.opening import RawInput
 
-    return RawInput(options["size"], options["pixel"], _rate(options))
+    return RawInput(options["size"], options["pixel"], rate_of(options["fps"]))
 
 
-def _rate(options: dict[str, Any]) -> Any:
+def rate_of(fps: float | None) -> Fraction | None:
     """Frames a second as a fraction: 29.97 is 30000/1001."""
     from fractions import Fraction
 
-    if options["fps"] is None:
+    if fps is None:
         return None
-    ntsc = Fraction(round(options["fps"] * 1001 / 1000) * 1000, 1001)
-    return ntsc if abs(float(ntsc) - options["fps"]) < 0.006 and options["fps"] % 1 else Fraction(
-        options["fps"]
-    ).limit_denominator(1000)
+    ntsc = Fraction(round(fps * 1001 / 1000) * 1000, 1001)
+    exact = abs(float(ntsc) - fps) >= 0.006 or fps == round(fps)
+    return Fraction(fps).limit_denominator(1000) if exact else ntsc
 
 
 def _encoding(options: dict[str, Any]) -> Encoding:

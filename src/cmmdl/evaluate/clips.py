@@ -148,9 +148,9 @@ def caption(found: ClipEvaluation) -> str:
     """What the numbers mean, in one sentence each."""
     return (
         f"{found.frames} frames; metrics of {_nth(found.every)}. Warping error: mean absolute difference of "
-        f"{_nth(found.warped_every)} from its neighbours along the sources' optical flow (OpenCV's DIS, preset {PRESET}), "
-        f"both directions, over the {found.sure:.0%} of pixels where both sources' flows are sure; grey levels, lower is "
-        "steadier; not BiSWE. Luma step: standard deviation of the step of mean luma."
+        f"{_nth(found.warped_every)} from its neighbours along the sources' optical flow (OpenCV's DIS, preset "
+        f"{PRESET}), both directions, over the {found.sure:.0%} of pixels where both sources' flows are sure; grey "
+        "levels, lower is steadier; not BiSWE. Luma step: standard deviation of the step of mean luma."
     )
 
 
@@ -249,7 +249,6 @@ def _scores(moment: _Moment, convention: str, names: list[str], *, stretch: bool
             raise UnusableError(f"{name} is {sizes[0]}, the infrared clip {sizes[1]}, the visible one {sizes[2]}")
     ready = {name: stretch_levels(levels) if stretch else levels for name, levels in moment.fused.items()}
     return {
-        name: score(levels, moment.ir, moment.vis, convention=convention, metrics=names) for name, levels in ready.items()
+        name: score(levels, moment.ir, moment.vis, convention=convention, metrics=names)
+        for name, levels in ready.items()
     }
-
-

@@ -5,22 +5,23 @@ and its neighbour moved onto it along the optical flow of the sources, in both d
 flows of both sources are sure. It is not the BiSWE of VF-Bench, which takes its flow from SEA-RAFT, nor the squared
 error of Lai et al.
 
-References: Lai et al. Learning blind video temporal consistency. ECCV, 2018, section 4.2, for the idea; Sundaram, Brox,
-Keutzer. Dense point trajectories by GPU-accelerated large displacement optical flow. ECCV, 2010, equation 5, for what is
-sure; Kroeger et al. Fast optical flow using dense inverse search. ECCV, 2016, for the flow, as in OpenCV.
+References: Lai et al. Learning blind video temporal consistency. ECCV, 2018, section 4.2, for the idea; Sundaram,
+Brox, Keutzer. Dense point trajectories by GPU-accelerated large displacement optical flow. ECCV, 2010, equation 5, for
+what is sure; Kroeger et al. Fast optical flow using dense inverse search. ECCV, 2016, for the flow, as in OpenCV.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Levels = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 
 PRESET = "medium"
 """OpenCV's preset of the flow."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -163,7 +163,7 @@ def _until(pairing: Pairing | LivePairing, duration: float | None) -> Iterator[P
         yield pair
 
 
-def _ahead(frames: Iterator[Frame], *, live: bool) -> Iterator[Frame]:
+def _ahead(frames: Iterator[Frame], *, live: bool) -> Generator[Frame, None, None]:
     """Recordings are fused while results are written; of a live source nothing waits."""
     return ahead(frames, 1 if live else 3)
 
@@ -218,5 +218,3 @@ class _Stop:
 
 class _StoppedError(BaseException):
     """A signal came while the loop waited."""
-
-

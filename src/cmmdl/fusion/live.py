@@ -67,4 +67,6 @@ class LivePairing:
     def tell(self, note: Note) -> None:
         """Says how many frames were dropped."""
         if self.vis.dropped:
-            note(f"{self.vis.dropped} of {self.vis.made} frames of {self.sides[1].name} came faster than they were fused")
+            note(
+                f"{self.vis.dropped} of {self.vis.made} frames of {self.sides[1].name} came faster than they were fused"
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Full, Queue
 from typing import Any, Generic, TypeVar
@@ -25,7 +25,7 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[T], waiting: int = WAITING) -> Iterator[T]:
+def ahead(items: Iterable[T], waiting: int = WAITING) -> Generator[T, None, None]:
     """The same items, made in a thread of their own, a few of them ahead of their use.
 
     An error comes up where its item would have. Closing the iterator ends the thread after the item it is at.
@@ -125,6 +125,11 @@ class Newest(Generic[T]):
         self.error: BaseException | None = None
         self.changed, self.stop = threading.Condition(), threading.Event()
         threading.Thread(target=self._read, args=(items,), daemon=True).start()
+
+    @property
+    def dropped(self) -> int:
+        """How many were never fetched."""
+        return self.made - self.fetched
 
     def next(self) -> T | None:
         """The newest one that was not fetched yet, as soon as there is one; None at the end.

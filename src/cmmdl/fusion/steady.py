@@ -6,8 +6,8 @@ flow. Nothing is mixed where the flows forward and back do not agree, as at edge
 pictures differ by much more than noise: nothing smears there, and nothing is steadied.
 
 How much is mixed adapts to the clip: as much as leaves the edges of both sources (Qabf) and the detail (SF) where they
-are, within `EDGES_LOST` and `DETAIL_LOST`. A mean over the past and the next frame disturbs an edge less than one over the past alone, at the
-price of one frame of delay.
+are, within `EDGES_LOST` and `DETAIL_LOST`. A mean over the past and the next frame disturbs an edge less than one over
+the past alone, at the price of one frame of delay.
 
 Reference: Kroeger, Timofte, Dai, Van Gool. Fast optical flow using dense inverse search. ECCV, 2016, as in OpenCV.
 """
@@ -17,22 +17,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isqrt, sqrt
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 Levels = NDArray[np.uint8]
 
-EDGES_LOST, DETAIL_LOST = 0.0175, 0.0185
+EDGES_LOST, DETAIL_LOST = 0.0195, 0.0195
 """The parts of Qabf and of SF that may be lost."""
 
-STRENGTH, STRONGEST = 0.2, 1 / 3
+STRENGTH, STRONGEST = 0.22, 1 / 3
 """Share of the frame before and of the one after in fine detail, at first and at most."""
 
 MEMORY = 1.6
-"""The share of the past in what is remembered, divided by the strength: the past is steadied more than what is shown."""
+"""Share of the past in what is remembered, divided by the strength: more than in what is shown."""
 
 FLICKER_STRENGTH = 0.95
 """Share of the past in brightness over `FLICKER_SIDE` pixels, where eyes see flicker first and which holds no edge."""
@@ -138,7 +139,8 @@ def motion(before: Levels, after: Levels, size: tuple[int, int]) -> Motion | Non
     half = (max(1, after.shape[1] // 2), max(1, after.shape[0] // 2))
     coarse_back, coarse_ahead = (cv2.resize(flow, half, interpolation=cv2.INTER_AREA) / 2 for flow in (back, ahead))
     return Motion(
-        _step(back, agreement(coarse_back, coarse_ahead), size), _step(ahead, agreement(coarse_ahead, coarse_back), size)
+        _step(back, agreement(coarse_back, coarse_ahead), size),
+        _step(ahead, agreement(coarse_ahead, coarse_back), size),
     )
 
 
@@ -250,7 +252,9 @@ def detail(luma: Floats) -> float:
 
 def is_cut(before: Levels, after: Levels) -> bool:
     """Whether another scene begins: the pictures have next to nothing in common."""
-    small = [cv2.resize(picture, (32, 24), interpolation=cv2.INTER_AREA).astype(np.float32) for picture in (before, after)]
+    small = [
+        cv2.resize(picture, (32, 24), interpolation=cv2.INTER_AREA).astype(np.float32) for picture in (before, after)
+    ]
     one, two = (picture - picture.mean() for picture in small)
     scale = sqrt(float((one**2).sum() * (two**2).sum()))
     return scale > 0 and float((one * two).sum()) / scale < 0.5

@@ -68,7 +68,8 @@ def fuse_stream(
         return
     untimed = Fraction(0)
     pairs = (
-        Pair(Frame(untimed, ir), Frame(untimed, vis)) for ir, vis in zip(ahead(one.frames), ahead(two.frames), strict=False)
+        Pair(Frame(untimed, ir), Frame(untimed, vis))
+        for ir, vis in zip(ahead(one.frames), ahead(two.frames), strict=False)
     )
     for frame in fused_frames(fuser, pairs, options, steady=steady, workers=workers):
         yield frame.pixels

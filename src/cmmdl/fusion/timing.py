@@ -100,9 +100,7 @@ class Pairing:
         cut = self.first > two.begins or not self.whole
         if self.count and cut:
             end = f" of {two.seconds:.2f}" if two.seconds else ""
-            note(
-                f"fused where both clips run: {float(self.first):.2f} to {float(self.last):.2f}{end} s of the visible clip"
-            )
+            note(f"fused {float(self.first):.2f} to {float(self.last):.2f}{end} s of the visible clip, where both run")
         if self.far:
             note(
                 f"{self.far} of {self.count} frames have no infrared frame near in time (up to {self.farthest:.2f} s "

@@ -137,8 +137,8 @@ _ALL = (
     ),
     Convention(
         "vfbench",
-        "The picture metrics of video fusion tables: channel by channel in RGB; VIF and SSIM as means over the sources, "
-        "SSIM with an 11x11 Gaussian window (σ 1.5) and constants for 0..255; MI in nats, summed; Qabf.",
+        "The picture metrics of video fusion tables: channel by channel in RGB; VIF and SSIM as means over the "
+        "sources, SSIM with an 11x11 Gaussian window (σ 1.5) and constants for 0..255; MI in nats, summed; Qabf.",
         _rgb_planes,
         _VFBENCH,
     ),

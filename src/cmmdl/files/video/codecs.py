@@ -101,8 +101,10 @@ class Encoding:
             )
         if self.bits == 10 and self.bits not in codec.formats:
             ten = [name for name, other in CODECS.items() if 10 in other.formats]
-            raise UsageError(f"{codec.name} is written with {' or '.join(map(str, codec.formats))} bits; "
-                             f"10 bits go into {', '.join(ten)}")
+            raise UsageError(
+                f"{codec.name} is written with {' or '.join(map(str, codec.formats))} bits; "
+                f"10 bits go into {', '.join(ten)}"
+            )
         return codec
 
 
@@ -116,9 +118,15 @@ def _check_container(out: Path, codec: Codec) -> None:
     format_name = {".mkv": "matroska", ".m4v": "mp4"}.get(out.suffix.lower(), out.suffix[1:].lower())
     able = {name for name, other in CODECS.items() if _holds(format_name, other)}
     if codec.name not in able:
-        holders = [suffix for suffix in CONTAINERS if _holds({".mkv": "matroska", ".m4v": "mp4"}.get(suffix, suffix[1:]), codec)]
-        raise UsageError(f"{out}: {out.suffix} cannot hold {codec.name}; use {', '.join(holders)}, or --codec "
-                         f"{' or '.join(sorted(able))}")
+        holders = [
+            suffix
+            for suffix in CONTAINERS
+            if _holds({".mkv": "matroska", ".m4v": "mp4"}.get(suffix, suffix[1:]), codec)
+        ]
+        raise UsageError(
+            f"{out}: {out.suffix} cannot hold {codec.name}; use {', '.join(holders)}, or --codec "
+            f"{' or '.join(sorted(able))}"
+        )
 
 
 def _holds(format_name: str, codec: Codec) -> bool:

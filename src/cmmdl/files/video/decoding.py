@@ -108,7 +108,9 @@ class DecodedClip:
             if self.live:
                 self.note(f"{self.name}: the stream ended ({error.strerror})")
                 return
-            raise UnreadableError(f"{self.name} is damaged ({error.strerror}); copy it again from its source") from error
+            raise UnreadableError(
+                f"{self.name} is damaged ({error.strerror}); copy it again from its source"
+            ) from error
 
     def _from(self, first: Any) -> Iterator[Any]:
         yield first
@@ -182,7 +184,9 @@ def _open(source: str, name: str, *, live: bool) -> Any:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         if live:
-            raise UnreadableError(f"{name} cannot be reached ({reason}); check the address and that it sends") from error
+            raise UnreadableError(
+                f"{name} cannot be reached ({reason}); check the address and that it sends"
+            ) from error
         raise UnreadableError(f"{name} is no video, or truncated ({reason}); copy it again from its source") from error
 
 

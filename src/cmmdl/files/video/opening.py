@@ -15,10 +15,37 @@ from cmmdl.files.video.decoding import DecodedClip, is_device
 from cmmdl.files.video.raw import RawFrames
 from cmmdl.files.video.sequences import PATTERN, NumberedPictures, Pages, numbered, page_count
 
-VIDEO_SUFFIXES = (
-    ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .wmv .asf .flv .3gp .ogv .mxf .nut .y4m .gif .h264 .h265 "
-    ".hevc .264 .265 .mjpeg .mjpg .vob .seq"
-).split()
+VIDEO_SUFFIXES = [
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".mpg",
+    ".mpeg",
+    ".wmv",
+    ".asf",
+    ".flv",
+    ".3gp",
+    ".ogv",
+    ".mxf",
+    ".nut",
+    ".y4m",
+    ".gif",
+    ".h264",
+    ".h265",
+    ".hevc",
+    ".264",
+    ".265",
+    ".mjpeg",
+    ".mjpg",
+    ".vob",
+    ".seq",
+]
 """Of files that are taken for clips."""
 
 

@@ -113,9 +113,7 @@ class RawWriter:
 
     name = "standard output"
 
-    def __init__(
-        self, pixel: str | None, *, rate: Fraction | None, told: Any, file: BinaryIO | None = None
-    ) -> None:
+    def __init__(self, pixel: str | None, *, rate: Fraction | None, told: Any, file: BinaryIO | None = None) -> None:
         self.pixel, self.rate, self.told = pixel, rate, told
         self.file = file or sys.stdout.buffer
         self.count = 0

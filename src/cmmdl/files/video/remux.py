@@ -53,9 +53,7 @@ def copied_to(part: Path, suffix: str) -> Path:
     return part.with_name(f"{part.stem}.to{suffix}")
 
 
-def remux(
-    part: Path, out: Path, stamps: Stamps, codec: Codec, like: Facts, sound: Sound | None, note: Note
-) -> None:
+def remux(part: Path, out: Path, stamps: Stamps, codec: Codec, like: Facts, sound: Sound | None, note: Note) -> None:
     """Copies the packets of the part file into the target, which appears when it is whole.
 
     Args:

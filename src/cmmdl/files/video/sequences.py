@@ -42,7 +42,8 @@ class NumberedPictures:
         span = self.numbers[-1] - self.first + 1
         self.facts = Facts(
             pattern,
-            *shape[:2],
+            shape[0],
+            shape[1],
             rate=self.rate,
             time_base=1 / self.rate,
             count=len(self.numbers),
@@ -84,7 +85,13 @@ class Pages:
         self.shape = first.shape
         count = len(self.file.pages)
         self.facts = Facts(
-            path, *first.shape[:2], rate=self.rate, time_base=1 / self.rate, count=count, seconds=float(count / self.rate)
+            path,
+            first.shape[0],
+            first.shape[1],
+            rate=self.rate,
+            time_base=1 / self.rate,
+            count=count,
+            seconds=float(count / self.rate),
         )
 
     def frames(self) -> Iterator[Frame]:
