@@ -51,13 +51,13 @@ class Pairing:
         Raises:
             UserError: If no times overlap.
         """
-        near, following = next(self.ir, None), next(self.ir, None)
-        seen = None
+        begins = near = next(self.ir, None)
+        following, seen = next(self.ir, None), None
         for frame in self.vis:
             seen = frame.time
             while near and following and self._gap(following, frame) < self._gap(near, frame):
                 near, following = following, next(self.ir, None)
-            if near is None or (self._gap(near, frame) > self.reach and self._outside(near, following, frame)):
+            if near is None or self._outside(near, frame, first=near is begins, last=following is None):
                 if self.count:
                     break
                 continue
@@ -79,10 +79,10 @@ class Pairing:
     def _gap(self, ir: Frame, vis: Frame) -> Fraction:
         return abs(ir.time + self.offset - vis.time)
 
-    def _outside(self, near: Frame, following: Frame | None, vis: Frame) -> bool:
+    def _outside(self, near: Frame, vis: Frame, *, first: bool, last: bool) -> bool:
         """Whether a visible frame lies before the first infrared frame or after the last, rather than in a hole."""
-        before = near.time + self.offset > vis.time
-        return before or following is None
+        later = vis.time - near.time - self.offset
+        return (first and later < -self.reach) or (last and later > self.reach)
 
     def _apart(self, ir: Frame | None, vis: Fraction | None) -> str:
         one, two = self.sides

@@ -49,7 +49,7 @@ CODECS = {
             tag="hvc1",
         ),
         Codec("vp9", "libvpx-vp9", {8: "yuv420p"}, 31, 63, {"deadline": "realtime", "cpu-used": "6", "row-mt": "1"}),
-        Codec("av1", "libsvtav1", {8: "yuv420p", 10: "yuv420p10le"}, 32, 63, {"preset": "10"}, even=True),
+        Codec("av1", "libsvtav1", {8: "yuv420p", 10: "yuv420p10le"}, 32, 63, {"preset": "9"}, even=True),
         Codec("ffv1", "ffv1", {8: "bgr0", 16: "gbrp16le"}, None, 0, {"level": "3", "slices": "4", "slicecrc": "1"}),
     )
 }

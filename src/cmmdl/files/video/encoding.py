@@ -129,6 +129,7 @@ class VideoWriter:
     def _stream(self, pixels: Array) -> Any:
         """The track for frames like the first."""
         options, tags = dict(self.codec.options), self.like.tags
+        os.environ.setdefault("SVT_LOG", "1")  # else the encoder of AV1 prints its settings
         if self.codec.quality is not None:
             options["crf"] = str(self.encoding.quality if self.encoding.quality is not None else self.codec.quality)
         stream = self.container.add_stream(self.codec.encoder, rate=self.like.rate or DEFAULT_RATE, options=options)

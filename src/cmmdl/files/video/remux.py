@@ -74,7 +74,7 @@ def remux(part: Path, out: Path, stamps: Stamps, codec: Codec, like: Facts, soun
     try:
         with av.open(str(part)) as source, av.open(str(temporary), "w", options=movflags) as target:
             track = source.streams.video[0]
-            video = target.add_stream_from_template(track)
+            video = target.add_stream_from_template(track, opaque=True)  # its decoder need not be an encoder
             video.time_base = time_base
             if codec.tag and movflags:
                 video.codec_context.codec_tag = codec.tag
