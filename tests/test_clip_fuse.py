@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -297,7 +298,7 @@ def test_network_streams_over_the_loopback(tmp_path: Path) -> None:
     assert "latency" in output
     moments, pictures = read_back(tmp_path / "fused.mkv")
     assert len(moments) > 5
-    assert all(later > earlier for earlier, later in zip(moments, moments[1:], strict=False))
+    assert all(later > earlier for earlier, later in pairwise(moments))
     assert max(picture.max() for picture in pictures) > 200  # the warm bar is there
 
 

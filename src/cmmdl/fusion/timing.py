@@ -41,6 +41,7 @@ class Pairing:
         self.ir, self.vis, self.sides = iter(ir), iter(vis), sides
         self.offset = Fraction(offset).limit_denominator(1_000_000)
         intervals = [1 / (side.rate or DEFAULT_RATE) for side in sides]
+        self.interval = intervals[0]
         self.reach = max(intervals) / 2 + Fraction(1, 1000)
         self.count, self.whole, self.far, self.farthest = 0, False, 0, 0.0
         self.first = self.last = Fraction(0)
@@ -80,9 +81,10 @@ class Pairing:
         return abs(ir.time + self.offset - vis.time)
 
     def _outside(self, near: Frame, vis: Frame, *, first: bool, last: bool) -> bool:
-        """Whether a visible frame lies before the first infrared frame or after the last, rather than in a hole."""
+        """Whether a visible frame lies before the first infrared frame or after the end of the last; not in a hole."""
         later = vis.time - near.time - self.offset
-        return (first and later < -self.reach) or (last and later > self.reach)
+        lasts = max(self.reach, self.interval - Fraction(1, 1000))
+        return (first and later < -self.reach) or (last and later >= lasts)
 
     def _apart(self, ir: Frame | None, vis: Fraction | None) -> str:
         one, two = self.sides
