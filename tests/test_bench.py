@@ -169,7 +169,7 @@ def test_rows_that_are_too_slow_for_the_time_get_fewer_rounds(
 def test_a_process_that_ends_badly_is_explained() -> None:
     assert run._failure(0, "") == ""
     assert run._failure(1, "Traceback:\n  line\nKeyError: 'x'\n") == "ended with status 1: KeyError: 'x'"
-    assert "for want of memory" in run._failure(-9, "")
+    assert "because memory ran out" in run._failure(-9, "")
 
 
 def test_tables_name_what_failed() -> None:

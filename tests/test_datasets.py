@@ -412,7 +412,7 @@ class TestCheck:
     def test_a_folder_without_pairs(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="holds no pairs"):
             find_sets(tmp_path)
-        with pytest.raises(UserError, match="is no folder"):
+        with pytest.raises(UserError, match="is not a folder"):
             find_sets(tmp_path / "none")
 
     def test_real_pictures(self, shared: Path) -> None:

@@ -10,18 +10,37 @@ import signal
 import sys
 from importlib import import_module
 from threading import current_thread, main_thread
+from typing import Any
 
 import click
 
 import cmmdl
 from cmmdl.cli.exit_codes import INTERRUPTED, NOTHING_DONE, SUMMARY, TABLE, TERMINATED, WRONG_USAGE
+from cmmdl.cli.streams import make_printable
 from cmmdl.errors import UsageError, UserError
 
-COMMANDS = ["fuse", "evaluate", "sheet", "data", "train", "average", "models", "convert", "export", "bench", "doctor"]
+COMMANDS = [
+    "fuse",
+    "evaluate",
+    "sheet",
+    "data",
+    "serve",
+    "train",
+    "average",
+    "models",
+    "convert",
+    "export",
+    "bench",
+    "doctor",
+]
 
 
 class _Commands(click.Group):
     """Finds the subcommands, suggests the nearest name for a wrong one, prints user errors as one line."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        make_printable()
+        return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return COMMANDS

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import INCOMPLETE
-from cmmdl.cli.naming import naming_options, say_note, take_naming
+from cmmdl.cli.naming import naming_options, take_naming
+from cmmdl.cli.notes import Notes, strict_option
+from cmmdl.cli.ranges import range_options
 from cmmdl.errors import UserError
 
 if TYPE_CHECKING:
@@ -134,9 +136,11 @@ def prepare_command(
     "--as", "name", help="Compare with what is published about this data set.  [default: the one it was prepared as]"
 )
 @naming_options
+@range_options()
+@strict_option
 @WORKERS
 @JSON
-@click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
+@click.option("-q", "--quiet", is_flag=True, help="Print problems, and notes about values that matter.")
 def check_command(
     folder: Path,
     against: tuple[Path, ...],
@@ -160,7 +164,6 @@ def check_command(
     """  # noqa: D301
     from cmmdl.datasets import check_sets, find_sets
     from cmmdl.files.images import quiet_decoders
-    from cmmdl.files.pairs import quiet as no_note
 
     quiet_decoders()
     naming = take_naming(options)
@@ -168,11 +171,16 @@ def check_command(
     others = [replace(one, name=str(one.first.parent)) for other in against for one in find_sets(other, naming)]
     data = _published(folder, name)
     show = not (quiet or as_json)
-    note = say_note if show else no_note
-    report = check_sets(sets, against=others, data=data, naming=naming, workers=workers, progress=show, note=note)
+    notes = Notes(not show, options["strict"])
+    ranges = {name: options[name] for name in ("ir_range", "vis_range")}
+    report = check_sets(
+        sets, against=others, data=data, naming=naming, workers=workers, progress=show, note=notes, **ranges
+    )
     if as_json:
         click.echo(json.dumps({"folder": str(folder), **report.to_dict()}, indent=2))
     _finish(report, quiet, as_json)
+    if status := notes.status():
+        sys.exit(status)
 
 
 def _published(folder: Path, name: str | None) -> DataSet | None:

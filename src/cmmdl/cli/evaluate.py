@@ -17,7 +17,9 @@ from cmmdl.cli.evaluate_clips import (
     with_steadiness,
 )
 from cmmdl.cli.exit_codes import INCOMPLETE
-from cmmdl.cli.naming import naming_options, say_note
+from cmmdl.cli.naming import naming_options
+from cmmdl.cli.notes import Notes, strict_option
+from cmmdl.cli.ranges import range_options
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ def _list_metrics(context: click.Context, _: click.Parameter, wanted: bool) -> N
     "--fused-suffix", default="", metavar="TEXT", help="Strip from fused stems before pairing, e.g. _{method}."
 )
 @naming_options
+@range_options()
+@strict_option
 @click.option("--csv", "csv_file", type=_FILE, help="Write every score and each method's statistics.")
 @click.option("--json", "json_file", type=_FILE, help="Write everything, as strict JSON.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables for a paper or README.")
@@ -96,6 +100,9 @@ def command(
     offset: float | None,
     every: int | None,
     fps: float | None,
+    ir_range: str,
+    vis_range: str | None,
+    strict: bool,
     **naming: Any,
 ) -> None:
     """Score fused pictures against their sources: three files, or three folders paired by file stem.
@@ -124,35 +131,20 @@ def command(
         check_plot(plot_file)
     known = load_board(board, convention) if board else None
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
-    clip_options = {"convention": convention, "baselines": baselines, "stretch": stretch}
-    clip_options |= {"offset": offset, "every": every, "fps": fps}
+    notes = Notes(quiet=False, strict=strict)
+    protocol: dict[str, Any] = {"convention": convention, "metrics": names, "baselines": baselines, "stretch": stretch}
+    protocol |= {"ir_range": ir_range, "vis_range": vis_range, "note": notes}
+    clip_options = {"offset": offset, "every": every, "fps": fps}
     clips = None
     if are_clips([*fused.values(), ir, vis]):
-        clips = score_clips(fused, ir, vis, clip_options, names, say_note)
+        clips = score_clips(fused, ir, vis, protocol, clip_options)
         result = clips.scores
     elif check_unused(clip_options) or _are_files([*fused.values(), ir, vis]):
-        result = evaluate_files(
-            fused, ir, vis, convention=convention, metrics=names, baselines=baselines, stretch=stretch
-        )
+        result = evaluate_files(fused, ir, vis, **protocol)
     else:
-        result = evaluate_folder(
-            fused,
-            ir,
-            vis,
-            convention=convention,
-            metrics=names,
-            baselines=baselines,
-            stretch=stretch,
-            workers=workers,
-            progress=True,
-            note=say_note,
-            **naming,
-        )
-    for path, kind, text in (
-        (csv_file, "csv", to_csv),
-        (json_file, "json", to_json),
-        (markdown_file, "markdown", markdown),
-    ):
+        result = evaluate_folder(fused, ir, vis, workers=workers, progress=True, **protocol, **naming)
+    kinds = (csv_file, "csv", to_csv), (json_file, "json", to_json), (markdown_file, "markdown", markdown)
+    for path, kind, text in kinds:
         if path:
             written = text(result, known)
             _write(path, with_steadiness(kind, written, clips) if clips else written)
@@ -162,6 +154,8 @@ def command(
     if clips:
         print_steadiness(clips)
     _report_excluded(result)
+    if status := notes.status():
+        sys.exit(status)
 
 
 def _sources(paths: tuple[Path, ...], methods: tuple[str, ...], more: bool) -> tuple[dict[str, Path], Path, Path]:

@@ -62,9 +62,8 @@ def score_clips(
     fused: Mapping[str, Path | str],
     ir: Path | str,
     vis: Path | str,
+    protocol: Mapping[str, Any],
     options: Mapping[str, Any],
-    names: list[str] | None,
-    note: Callable[[str], None],
 ) -> ClipEvaluation:
     """Scores clips behind a bar.
 
@@ -72,30 +71,27 @@ def score_clips(
         fused: Fused clips by name.
         ir: The infrared clip.
         vis: The visible clip.
-        options: Of the command.
-        names: Of the metrics.
-        note: Called with what is worth knowing.
+        protocol: How frames are scored, as of pictures.
+        options: Those for clips.
     """
     from tqdm import tqdm
 
     from cmmdl.cli.fuse_clip import rate_of
     from cmmdl.evaluate.clips import evaluate_clips
 
-    if options.get("baselines"):
+    if protocol["baselines"]:
         raise UsageError("--baseline is for pictures; fuse the clips with it first: cmmdl fuse --model max")
+    asked = {name: value for name, value in protocol.items() if name != "baselines"}
     with tqdm(desc="scoring", unit=" frames", disable=None, file=sys.stderr) as bar:
         return evaluate_clips(
             {name: str(path) for name, path in fused.items()},
             str(ir),
             str(vis),
-            convention=options["convention"],
-            metrics=names,
-            stretch=options["stretch"],
             every=options["every"],
             offset=options["offset"] or 0.0,
             rate=rate_of(options["fps"]),
-            note=note,
             progress=bar.update,
+            **asked,
         )
 
 

@@ -75,7 +75,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     show_default=True,
     help="Whose colour is kept where both have some.",
 )
-@range_options
+@range_options()
 @clip_options
 @click.option("--resize-ir", is_flag=True, help="Resize infrared pictures of another size and the same aspect.")
 @click.option(

@@ -18,7 +18,9 @@ from cmmdl.datasets.report import Finding, Report, SetSummary, counted
 from cmmdl.errors import UsageError, UserError
 from cmmdl.files.images import Note
 from cmmdl.files.naming import AS_FOUND, Naming
+from cmmdl.files.notes import ResultNote
 from cmmdl.files.pairs import Alone, match_folders, quiet
+from cmmdl.files.ranges import Given, RangeRule, settled
 
 SIDES = (
     *product(("ir", "infrared", "thermal", "lwir"), ("vis", "vi", "visible", "rgb")),
@@ -138,6 +140,8 @@ def check_sets(
     naming: Naming = AS_FOUND,
     workers: int | None = None,
     progress: bool = False,
+    ir_range: Given = None,
+    vis_range: Given = None,
     note: Note = quiet,
 ) -> Report:
     """Reads every picture of some sets and says what is wrong with them.
@@ -149,12 +153,15 @@ def check_sets(
         naming: How the names of pictures belong together.
         workers: Threads; by default one a core, eight at most.
         progress: Show a bar on standard error.
-        note: Called with a line about how names were read.
+        ir_range: Which values of the first side mean black and white, as in :class:`cmmdl.Fuser`; for each set.
+        vis_range: The same of the second side.
+        note: Called with a line about how names were read, and about ranges.
 
     Raises:
         UserError: If a folder cannot be listed.
     """
-    read = read_sets([*sets, *against], naming, workers=workers, progress=progress, note=note)
+    given = ir_range, vis_range
+    read = read_sets([*sets, *against], naming, workers=workers, progress=progress, given=given, note=note)
     return report_on(read[: len(sets)], read[len(sets) :], data)
 
 
@@ -164,6 +171,7 @@ def read_sets(
     *,
     workers: int | None,
     progress: bool,
+    given: tuple[Given, Given] = (None, None),
     note: Note = quiet,
 ) -> list[Read]:
     """Reads all pictures of some sets. Arguments as in `check_sets`."""
@@ -173,9 +181,10 @@ def read_sets(
         result.doubled = list(matched.doubled.values())
         result.unpaired = [_below(one, alone) for alone in matched.alone]
     jobs = [(number, stem, *files) for number, matched in enumerate(matches) for stem, files in matched.both.items()]
+    rules = [_rules([*matched.both.values()], given, note) for matched in matches]
     pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
     try:
-        outcomes = pool.map(lambda job: _read_pair(*job[2:]), jobs)
+        outcomes = pool.map(lambda job: _read_pair(job[2], job[3], rules[job[0]]), jobs)
         bar = tqdm(outcomes, total=len(jobs), unit=" pairs", disable=None if progress else True, leave=False)
         for (number, stem, *_), outcome in zip(jobs, bar, strict=True):
             _take(results[number], stem, outcome)
@@ -190,10 +199,19 @@ def _below(one: PairSet, alone: Alone) -> str:
     return alone.path.relative_to(folder.parent).as_posix()
 
 
-def _read_pair(first: Path, second: Path) -> tuple[Fingerprint, Fingerprint] | str:
+def _rules(files: list[tuple[Path, Path]], given: tuple[Given, Given], note: Note) -> tuple[RangeRule, RangeRule]:
+    """One range a side for the pairs of a set."""
+    first, more = settled(given[0], [one for one, _ in files], "ir")
+    second, yet_more = settled(given[1], [two for _, two in files], "vis")
+    for text in (*more, *yet_more):
+        note(ResultNote(text))
+    return first, second
+
+
+def _read_pair(first: Path, second: Path, rules: tuple[RangeRule, RangeRule]) -> tuple[Fingerprint, Fingerprint] | str:
     """Both fingerprints, or what is wrong."""
     try:
-        return fingerprint(first), fingerprint(second)
+        return fingerprint(first, rules[0], "ir"), fingerprint(second, rules[1], "vis")
     except UserError as error:
         return str(error)
 

@@ -76,7 +76,7 @@ def evaluate_clips(
     ir_range: Given = "auto",
     vis_range: Given = None,
     note: Note,
-    progress: Callable[[], None] = lambda: None,
+    progress: Callable[[], object] = lambda: None,
 ) -> ClipEvaluation:
     """Scores fused clips against their sources.
 

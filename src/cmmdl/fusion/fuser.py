@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cmmdl.errors import UserError
 from cmmdl.files import pictures
-from cmmdl.files.arrays import Pixels, alike, namespace
+from cmmdl.files.arrays import Pixels, alike, is_tensor, namespace
 from cmmdl.files.images import MAX_PIXELS, Note
 from cmmdl.files.levels import stretch as stretched
 from cmmdl.files.notes import ResultNote
@@ -23,11 +23,12 @@ from cmmdl.fusion.fitting import check_same_size, colour_note, resized_to_fit
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
 from cmmdl.fusion.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 from cmmdl.runtimes.choice import open_backend
-from cmmdl.runtimes.memory import available_bytes
+from cmmdl.runtimes.memory import available_bytes, is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
 
 SHARE = 0.8
 """Part of the free memory that a picture may take before it is tiled."""
@@ -114,11 +115,12 @@ class Fuser:
         chroma: Literal["vis", "ir"] = "vis",
         resize_ir: bool = False,
     ) -> Result:
-        """Fuses one pair, or a batch of pairs given as tensors.
+        """Fuses one pair, or a batch of pairs given as tensors; :meth:`batch` takes arrays of several pairs.
 
         Args:
             ir: Infrared, or MRI: a path, a Pillow picture, an array ``(H, W)`` or ``(H, W, 3)``, or a tensor
-                ``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)``. Whole numbers of any usual type, or floats in [0, 1].
+                ``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)``: three grey ones as ``(3, H, W)`` are one RGB picture.
+                Whole numbers of any usual type, or floats in [0, 1].
             vis: Visible, or CT, PET, SPECT; of the same size. The result is of its kind; of paths it is an array.
             ir_range: The values of ``ir`` that mean black and white, others are clipped: ``(7000, 8500)``, percentages
                 ``"1%:99%"``, or ``"auto"``, which takes what the values of this call span where they use less than half
@@ -138,6 +140,29 @@ class Fuser:
             UserError: If a picture cannot be read or used; the message names it and says what to do.
         """
         return self.fuse(ir, vis, FuseOptions(ir_range, vis_range, depth, chroma, resize_ir))
+
+    def batch(
+        self, ir: NDArray[Any] | Tensor, vis: NDArray[Any] | Tensor, options: FuseOptions = DEFAULTS
+    ) -> NDArray[Any] | Tensor:
+        """Fuses several pairs of one size at once; one range is taken for all pictures of a side.
+
+        A call takes a tensor ``(3, H, W)`` for one RGB picture; here it is three grey ones.
+
+        Args:
+            ir: An array ``(B, H, W)`` or ``(B, H, W, 3)``, or a tensor ``(B, H, W)`` or ``(B, C, H, W)``.
+            vis: As many, of the same size.
+            options: As in `fuse`.
+
+        Returns:
+            An array or tensor like ``vis``; with three channels where a picture of ``ir`` has colour.
+
+        Raises:
+            UserError: If the shapes do not go together, or values need a range.
+        """
+        one = pictures.take_batch(ir, name="the infrared batch", side="ir", given=options.ir_range)
+        two = pictures.take_batch(vis, name="the visible batch", side="vis", given=options.vis_range)
+        fused: Any = self.fuse(one, two, options)
+        return fused[:, 0] if is_tensor(fused) and vis.ndim == 3 and fused.shape[1] == 1 else fused
 
     def fuse(self, ir: Source | Picture, vis: Source | Picture, options: FuseOptions = DEFAULTS) -> Result:
         """As a call, with its options as one value.
@@ -290,8 +315,7 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        words = ("out of memory", "can't allocate memory", "not enough memory")
-        if isinstance(error, MemoryError) or any(word in str(error) for word in words):
+        if is_out_of_memory(error):
             remedy = "use (smaller) tiles with --tile, a smaller picture, or close other programs"
             raise _OutOfMemoryError(f"not enough memory: {remedy}") from error
         raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,14 @@ from cmmdl.runtimes.signature import Signature, from_text, sides_of
 class OpenVinoBackend:
     """An exported network, as a `cmmdl.runtimes.Backend`.
 
+    A request of OpenVINO holds the pictures it works on, so each thread has one of its own. A pickled backend opens its
+    file again.
+
     Args:
         path: An ``.xml`` file of OpenVINO, whose ``.bin`` lies beside it, or an ``.onnx`` file; with two inputs
             ``ir`` and ``vis`` of ``(B, 1, H, W)`` float32.
         threads: CPU threads; ``None`` asks `cmmdl.runtimes.device.cpu_threads`.
+        streams: Pictures that are computed at once, each on its share of the threads.
         bfloat16: Compute in bfloat16 where the processor can. OpenVINO would do so by itself; here it is asked for.
 
     Raises:
@@ -33,39 +37,45 @@ class OpenVinoBackend:
     device = "cpu"
     model = None
 
-    def __init__(self, path: str | Path, *, threads: int | None = None, bfloat16: bool = False) -> None:
-        self.core = import_openvino().Core()
+    def __init__(
+        self, path: str | Path, *, threads: int | None = None, bfloat16: bool = False, streams: int = 1
+    ) -> None:
+        core = import_openvino().Core()
+        self._arguments = (path, threads, bfloat16, streams)
         self.threads = threads or cpu_threads()
-        self.network = model = read_network(self.core, Path(path))
+        model = read_network(core, Path(path))
         self.signature = _signature(model, str(path))
         self.precision = "bfloat16" if bfloat16 else self.signature.precision
         self.reach = self.signature.reach
         self.bytes_per_pixel = self.signature.bytes_per_pixel or BYTES_PER_PIXEL_WHOLE
-        self.request = self._compiled(self.threads, {"PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
+        settings = {
+            "INFERENCE_NUM_THREADS": self.threads,
+            "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+        }
+        apart = {"NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}
+        settings |= {"PERFORMANCE_HINT": "LATENCY"} if streams == 1 else apart
+        self._compiled = core.compile_model(model, "CPU", settings)
+        self._requests = threading.local()
 
-    def _compiled(self, threads: int, hints: dict[str, Any]) -> Any:
-        """The network, compiled for so many threads."""
-        precision = "bf16" if self.precision == "bfloat16" else "f32"
-        settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, **hints}
-        return self.core.compile_model(self.network, "CPU", settings)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, self._arguments
+
+    def _request(self) -> Any:
+        """The request of this thread."""
+        if not hasattr(self._requests, "mine"):
+            self._requests.mine = self._compiled.create_infer_request()
+        return self._requests.mine
 
     def side_by_side(self, count: int) -> list[Backend]:
-        """One compiled network with a stream and a request for each thread; none is tied to a core."""
-        if count == 1:
-            return [self]
-        network = self._compiled(count, {"NUM_STREAMS": count, "ENABLE_CPU_PINNING": False})
-        backends: list[Backend] = []
-        for _ in range(count):
-            alone = copy.copy(self)
-            alone.request, alone.threads = network.create_infer_request(), 1
-            backends.append(alone)
-        return backends
+        """The network compiled anew with a stream for each thread; none is tied to a core."""
+        path, _, bfloat16, _ = self._arguments
+        return [OpenVinoBackend(path, threads=count, bfloat16=bfloat16, streams=count)] * count if count > 1 else [self]
 
     def run(self, ir: Pixels, vis: Pixels) -> NDArray[Any]:
         """Fuses ``(B, 1, H, W)`` float32."""
         inputs = self.signature.inputs(ir, vis)
         try:
-            return self.request.infer(inputs, share_inputs=True)[0]
+            return self._request().infer(inputs, share_inputs=True)[0]
         except RuntimeError as error:
             if "alloc" in str(error):
                 raise MemoryError(str(error)) from error
@@ -97,7 +107,7 @@ def read_network(core: Any, path: Path) -> Any:
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; check the path")
-    if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
+    if path.suffix.lower() == ".xml" and not path.with_suffix(".bin").is_file():
         raise UserError(f"{path}: its weights {path.with_suffix('.bin').name} are not beside it; copy both files")
     try:
         return core.read_model(str(path))
@@ -123,3 +133,8 @@ def _metadata(model: Any) -> dict[str, str]:
             found = model.get_rt_info(path).value
             return {key if "." in key else f"cmmdl.{key}": str(value) for key, value in found.items()}
     return {}
+
+
+def _reopen(path: str | Path, threads: int | None, bfloat16: bool) -> OpenVinoBackend:
+    """A backend as it was before it was pickled."""
+    return OpenVinoBackend(path, threads=threads, bfloat16=bfloat16)
