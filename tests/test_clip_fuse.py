@@ -184,7 +184,7 @@ def fuse_in_python(folder: Path) -> None:
     fuse_clips(Fuser("max"), ir, vis, sink, ClipOptions(), note=lambda text: None)
 
 
-def long_clips(folder: Path, seconds: int = 40) -> list[str]:
+def long_clips(folder: Path, seconds: int = 30) -> list[str]:
     for name, infrared in (("ir.mp4", True), ("vis.mp4", False)):
         write_clip(folder / name, times(25, seconds), infrared=infrared)
     return [str(folder / "ir.mp4"), str(folder / "vis.mp4")]

@@ -98,7 +98,7 @@ def measure_video(fuser: Fuser, ir: Path, vis: Path, out: Path, *, steady: bool 
     results = list[Frame]()
     fuse = _timed("fuse", lambda: _kept(_fused(fuser, pairs, steady=steady), results))
     write = _timed("write", lambda: _written(results, out, vis))
-    del results, sides
+    sides, pairs, results = ([], []), [], []  # a few hundred frames
     begun, cpu = time.perf_counter(), time.process_time()
     one, two = open_pair(str(ir), str(vis), RawInput(), note=_silent)
     sink = VideoWriter(out, Encoding(), two.facts, sound=None, note=_silent)

@@ -135,6 +135,6 @@ def _metadata(model: Any) -> dict[str, str]:
     return {}
 
 
-def _reopen(path: str | Path, threads: int | None, bfloat16: bool) -> OpenVinoBackend:
+def _reopen(path: str | Path, threads: int | None, bfloat16: bool, streams: int) -> OpenVinoBackend:
     """A backend as it was before it was pickled."""
-    return OpenVinoBackend(path, threads=threads, bfloat16=bfloat16)
+    return OpenVinoBackend(path, threads=threads, bfloat16=bfloat16, streams=streams)

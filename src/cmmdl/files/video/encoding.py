@@ -26,6 +26,10 @@ except ImportError:  # Windows has none
     fcntl = None  # type: ignore[assignment]
 
 
+FLUSHED = {"cluster_time_limit": "1000", "flush_packets": "1"}
+"""The part file is on the disk up to the last second, whatever happens to the process."""
+
+
 @dataclass
 class Stamps:
     """The exact times of all packets, in units of the visible clip: Matroska keeps milliseconds only."""
@@ -122,7 +126,7 @@ class VideoWriter:
     def _opened(self) -> Any:
         av = import_av()
         try:
-            return av.open(str(self.part), "w", format="matroska")
+            return av.open(str(self.part), "w", format="matroska", options=FLUSHED)
         except OSError as error:
             raise UnwritableError(f"{self.out}: {write_remedy(error, self.out)}") from error
 
