@@ -14,11 +14,13 @@ from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
 from cmmdl.cli.fuse_clip import SOURCE, check_unused, clip_options, fuse_clip, wants_clip
 from cmmdl.cli.naming import naming_options, take_naming
 from cmmdl.cli.notes import Notes, strict_option
+from cmmdl.cli.placing import PlacingCommand, placing_options
 from cmmdl.cli.ranges import range_options, settled_range
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from cmmdl.files.pairs import Pair
+    from cmmdl.fusion.folder import Outcome
     from cmmdl.fusion.fuser import Fuser
     from cmmdl.fusion.options import FuseOptions
 
@@ -26,7 +28,7 @@ PATH = click.Path(path_type=Path, readable=False)
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
 
-@click.command("fuse")
+@click.command("fuse", cls=PlacingCommand)
 @click.argument("ir", type=SOURCE)
 @click.argument("vis", type=SOURCE)
 @click.option(
@@ -86,6 +88,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     metavar="N",
     help="Refuse larger pictures.",
 )
+@placing_options
 @strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and notes about what a result shows only.")
 def command(ir: Path | str, vis: Path | str, out: Path, **options: Any) -> None:
@@ -101,6 +104,8 @@ def command(ir: Path | str, vis: Path | str, out: Path, **options: Any) -> None:
       cmmdl fuse pairs pairs -o results --ir-suffix _ir --vis-suffix _vis --skip-existing
       cmmdl fuse flights flights -o results --ir-name '*_T' --vis-name '*_V' --recursive
       cmmdl fuse thermal.tif photo.jpg -o fused.png --ir-range 20:40 --resize-ir
+      cmmdl fuse thermal.png photo.jpg -o fused.png --align
+      cmmdl fuse data/ir data/vis -o results --transform rig.json --grid overlap
       cmmdl fuse mri.png pet.png -o fused.png --device cuda
       cmmdl fuse ir.png vis.png -o fused.png --model model.onnx
       cmmdl fuse ir.tif vis.tif -o fused.tif --tile 512 --max-pixels 400000000
@@ -116,6 +121,7 @@ def command(ir: Path | str, vis: Path | str, out: Path, **options: Any) -> None:
     options["naming"] = take_naming(options)
     if options["depth"]:
         _check_depth(out, options["depth"], options["suffix"])
+    _check_placing(options)
     try:
         sys.exit(_run(Path(ir), Path(vis), out, options))
     except OSError as error:
@@ -137,7 +143,9 @@ def _fuse_clip(ir: Path | str, vis: Path | str, out: Path, options: dict[str, An
     """Two clips; returns the exit code."""
     from cmmdl.fusion.options import FuseOptions
 
-    pair = FuseOptions(**{field.name: options[field.name] for field in fields(FuseOptions) if field.name in options})
+    _check_placing(options)
+    asked = {field.name: options[field.name] for field in fields(FuseOptions) if field.name in options}
+    pair = FuseOptions(**asked, check=not options["no_check"])
     return fuse_clip(
         ir, vis, out, options, lambda notes: _fuser(options, notes), pair, lambda fuser: _where(fuser, options)
     )
@@ -148,6 +156,18 @@ def _check_depth(out: Path, depth: str, suffix: str) -> None:
     from cmmdl.files.images import IMAGE_SUFFIXES, check_depth
 
     check_depth(out if out.suffix.lower() in IMAGE_SUFFIXES else out / f"NAME.{suffix}", depth)
+
+
+def _check_placing(options: dict[str, Any]) -> None:
+    """Refuses options that contradict each other, and a transform that cannot be used, before anything is fused."""
+    from cmmdl.align.transform import load
+
+    if options["align"] and options["transform"]:
+        raise UsageError("--align and --transform cannot be combined; give one of them")
+    if not 0.05 <= options["zoom"] <= 20:
+        raise UsageError(f"--zoom {options['zoom']:g} is out of reach; give a factor from 0.05 to 20")
+    if options["transform"]:
+        load(options["transform"])
 
 
 def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
@@ -164,6 +184,7 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
         return DONE
     if out.exists() and not options["overwrite"]:
         raise UserError(f"{out} exists; pass --overwrite to replace it or --skip-existing to keep it")
+    from cmmdl.files.notes import ResultNote
     from cmmdl.files.pairs import Pair
     from cmmdl.fusion.folder import fuse_pairs, prepare_folder
 
@@ -175,6 +196,8 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     (outcome,) = fuse_pairs(fuser, pairs, pair_options)
     if outcome.error:
         raise UserError(outcome.error)
+    if outcome.doubt:
+        notes(ResultNote(f"{ir}: looks {outcome.doubt}; {_remedy([outcome])}"))
     _say(
         options,
         f"{out}: fused in {time.perf_counter() - start:.2f} s on {_where(fuser, options)}",
@@ -201,8 +224,10 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     pair_options = _pair_options(pairs, options, notes) if todo else None
     for folder in {out, *(pair.out.parent for pair in todo)}:
         prepare_folder(folder)
-    failed = _fuse_all(fuser, todo, pair_options, out, options) if fuser and pair_options else []
+    outcomes = _fuse_all(fuser, todo, pair_options, out, options) if fuser and pair_options else []
+    failed = [f"{one.pair.stem}: {one.error}" for one in outcomes if one.error]
     _say(options, f"{len(pairs) - len(todo)} existing skipped" if len(todo) < len(pairs) else "")
+    _tell_doubts([one for one in outcomes if one.doubt], len(todo), notes)
     _list("failed", failed)
     _list("unpaired", left_out)
     if todo and len(failed) == len(todo):
@@ -212,23 +237,41 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
 
 def _fuse_all(
     fuser: Fuser, pairs: list[Pair], pair_options: FuseOptions, out: Path, options: dict[str, Any]
-) -> list[str]:
-    """Fuses with a progress bar; returns a line about each pair that failed."""
+) -> list[Outcome]:
+    """Fuses with a progress bar; returns what became of each pair."""
     from tqdm import tqdm
 
     from cmmdl.fusion.folder import fuse_pairs
 
     start = time.perf_counter()
     outcomes = fuse_pairs(fuser, pairs, pair_options)
-    bar = tqdm(outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"])
-    failed = [f"{outcome.pair.stem}: {outcome.error}" for outcome in bar if outcome.error]
-    seconds, done = time.perf_counter() - start, len(pairs) - len(failed)
+    ended = list(tqdm(outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"]))
+    seconds, done = time.perf_counter() - start, sum(not outcome.error for outcome in ended)
     rate = f"{done / seconds:.2f} pictures a second"
     _say(
         options,
         f"{out}: {done} fused in {seconds:.1f} s ({rate}) on {_where(fuser, options)}",
     )
-    return failed
+    return ended
+
+
+def _remedy(doubts: list[Outcome]) -> str:
+    """What helps where pictures do not lie on each other."""
+    if any(one.doubt.startswith("shifted") for one in doubts):
+        return "`cmmdl align` measures it, --align mends it"
+    return "check which files belong together, and --no-check if they do"
+
+
+def _tell_doubts(doubts: list[Outcome], total: int, notes: Notes) -> None:
+    """One table of the pairs whose pictures do not lie on each other."""
+    from cmmdl.files.notes import ResultNote
+
+    if not doubts:
+        return
+    width = max(len(one.pair.stem) for one in doubts)
+    lines = [f"{one.pair.stem.ljust(width)}  {one.doubt}" for one in doubts]
+    head = f"{len(doubts)} of {total} pairs do not seem to match; {_remedy(doubts)}:"
+    notes(ResultNote("\n  ".join([head, *lines])))
 
 
 def _fuser(options: dict[str, Any], notes: Notes) -> Fuser:
@@ -246,6 +289,7 @@ def _pair_options(pairs: list[Pair], options: dict[str, Any], notes: Notes) -> F
     from cmmdl.fusion.options import FuseOptions
 
     asked = {field.name: options[field.name] for field in fields(FuseOptions) if field.name in options}
+    asked["check"] = not options["no_check"]
     for side in ("ir", "vis"):
         if asked[f"{side}_range"] is not None:
             paths = [getattr(pair, side) for pair in pairs]

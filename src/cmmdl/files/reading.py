@@ -32,7 +32,7 @@ _PILLOW_WARNS = 80_000_000
 _ORIENTATION, _GPS = 0x0112, 0x8825
 
 
-def read_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> FilePicture:
+def read_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS, gaps: bool = False) -> FilePicture:
     """Reads a picture file and what it says of itself.
 
     PNG, JPEG, BMP, TIFF, WebP, PBM, PGM, PPM, PAM, PFM, JPEG 2000, AVIF, and HEIC where pillow-heif is installed.
@@ -42,6 +42,7 @@ def read_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> FilePictu
     Args:
         path: The file; its content, not its suffix, says which format it has.
         max_pixels: Largest height times width that is decoded.
+        gaps: Leave NaN, as temperatures beyond a sensor's reach have it, rather than refuse it.
 
     Raises:
         UserError: If there is no such file, if it is no picture, damaged, too large, or holds NaN.
@@ -64,7 +65,7 @@ def read_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> FilePictu
         told = isinstance(error, OSError | ValueError | SyntaxError | RuntimeError | cv2.error)
         reason = " ".join(str(error).split())[:100] if told else "its header is broken"
         raise UnreadableError(f"{path} is truncated or damaged ({reason}); copy it again from its source") from error
-    if picture.array.dtype.kind == "f" and not np.isfinite(picture.array).all():
+    if not gaps and picture.array.dtype.kind == "f" and not np.isfinite(picture.array).all():
         raise UnusableError(f"{path} holds NaN or infinite values; replace them (numpy.nan_to_num) and save it again")
     return picture
 

@@ -18,6 +18,7 @@ from cmmdl.files.images import Note
 from cmmdl.files.video.clip import Clip, Frame
 from cmmdl.files.video.sinks import Sink
 from cmmdl.fusion.cliprange import SAMPLE, fixed_levels, fixed_range
+from cmmdl.fusion.drift import Drift, laid
 from cmmdl.fusion.fuser import Fuser
 from cmmdl.fusion.live import LivePairing
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
@@ -99,8 +100,11 @@ def fuse_clips(
         with closing(ir), closing(vis), _Stop() as stop:
             own, pair_options = _settled(fuser, ir, vis, options, note)
             pairing = _pairing(ir, vis, options.offset, live=live)
-            pairs = _until(pairing, options.duration)
-            frames = fused_frames(own, pairs, pair_options, steady=options.steady, live=live)
+            pairs: Iterator[Pair] = _until(pairing, options.duration)
+            if pair_options.align:
+                pairs, pair_options = laid(pairs, pair_options, note, live=live)
+            drift = Drift(note) if pair_options.check else None
+            frames = fused_frames(own, pairs, pair_options, steady=options.steady, live=live, drift=drift)
             with closing(_ahead(frames, live=live)) as results:
                 while (frame := stop.next(results)) is not None:
                     sink.write(frame)
@@ -132,7 +136,7 @@ def _settled(fuser: Fuser, ir: Clip, vis: Clip, options: ClipOptions, note: Note
     own.stretch = False
     lumas = []
     for one, two in zip(ir.sample(SAMPLE // 2), vis.sample(SAMPLE // 2), strict=False):
-        lumas.append(to_numpy(own.fused_luma(*own.prepare(one, two, pair))))
+        lumas.append(to_numpy(own.fused_luma(own.prepare(one, two, pair))))
     levels = fixed_levels(lumas)
     if levels:
         note(f"stretched by the least and the greatest value of {len(lumas)} frames, for the whole clip alike")

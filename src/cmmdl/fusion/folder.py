@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cmmdl.align.check import look
 from cmmdl.errors import UnwritableError, UserError
 from cmmdl.files.arrays import is_float
 from cmmdl.files.atomic import remove_stale
@@ -19,16 +20,25 @@ from cmmdl.files.images import Note, write_image
 from cmmdl.files.notes import ResultNote
 from cmmdl.files.pairs import Pair
 from cmmdl.files.pictures import Picture
+from cmmdl.fusion.fitting import same_aspect
 from cmmdl.fusion.fuser import Fuser
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
+from cmmdl.fusion.placing import array_of
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a pair; ``error`` is empty if it was fused."""
+    """What became of a pair.
+
+    Attributes:
+        pair: Its files.
+        error: Why it was not fused; empty if it was.
+        doubt: How its pictures do not lie on each other; empty if they do, or that is not known.
+    """
 
     pair: Pair
     error: str = ""
+    doubt: str = ""
 
 
 WORKERS = min(4, os.cpu_count() or 1)
@@ -54,13 +64,15 @@ def fuse_pairs(fuser: Fuser, pairs: list[Pair], options: FuseOptions = DEFAULTS)
         return fuser.take(pair.ir, "infrared", options.ir_range), fuser.take(pair.vis, "visible", options.vis_range)
 
     def fuse(pair: Pair, one: Picture, two: Picture) -> Future[None]:
+        if options.check and not options.placed:
+            doubts[pair.stem] = doubt(one, two)
         dropped.update(one.metadata + two.metadata)
         depth = options.depth or depth_that_fits(two, pair.out, fuser.note)
         fused = fuser.fuse(one, two, replace(options, depth=depth))
         assert isinstance(fused, np.ndarray)
         return writers.submit(write_image, pair.out, fused)
 
-    dropped = set[str]()
+    dropped, doubts = set[str](), dict[str, str]()
     readers, writers = ThreadPoolExecutor(WORKERS), ThreadPoolExecutor(WORKERS)
     to_read, ahead = iter(pairs), deque[Future[tuple[Picture, Picture]]]()
     behind = deque[tuple[Pair, Future[None]]]()
@@ -72,9 +84,9 @@ def fuse_pairs(fuser: Fuser, pairs: list[Pair], options: FuseOptions = DEFAULTS)
             except UserError as error:
                 behind.append((pair, _failed(error)))
             while len(behind) > WORKERS or (behind and behind[0][1].done()):
-                yield _outcome(*behind.popleft())
+                yield _outcome(*behind.popleft(), doubts)
         while behind:
-            yield _outcome(*behind.popleft())
+            yield _outcome(*behind.popleft(), doubts)
         if dropped:
             fuser.note(f"what the pictures hold beside pixels is not in the results: {', '.join(sorted(dropped))}")
     finally:
@@ -89,7 +101,7 @@ def _failed(error: UserError) -> Future[None]:
     return future
 
 
-def _outcome(pair: Pair, written: Future[None]) -> Outcome:
+def _outcome(pair: Pair, written: Future[None], doubts: dict[str, str]) -> Outcome:
     """Waits until a result is written, or raises what no other pair would survive either."""
     try:
         written.result()
@@ -97,7 +109,15 @@ def _outcome(pair: Pair, written: Future[None]) -> Outcome:
         if isinstance(error, UnwritableError):
             raise
         return Outcome(pair, str(error))
-    return Outcome(pair)
+    return Outcome(pair, doubt=doubts.pop(pair.stem, ""))
+
+
+def doubt(ir: Picture, vis: Picture) -> str:
+    """How two pictures do not lie on each other, in a few words; empty if they do, or that is not known."""
+    if "tensor" in (ir.kind, vis.kind) or not same_aspect(ir.size, vis.size):
+        return ""
+    seen = look(array_of(ir), array_of(vis))
+    return str(seen) if seen.verdict in ("shifted", "mirrored", "foreign") else ""
 
 
 def depth_that_fits(vis: Picture, out: Path, note: Note) -> str | None:

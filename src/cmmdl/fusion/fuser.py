@@ -21,6 +21,7 @@ from cmmdl.files.pictures import Picture, Result, Source
 from cmmdl.files.ranges import Given, Side
 from cmmdl.fusion.fitting import check_same_size, colour_note, resized_to_fit
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
+from cmmdl.fusion.placing import Placed, covered, place
 from cmmdl.fusion.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 from cmmdl.runtimes.choice import open_backend
 from cmmdl.runtimes.memory import available_bytes, is_out_of_memory
@@ -114,6 +115,12 @@ class Fuser:
         depth: str | None = None,
         chroma: Literal["vis", "ir"] = "vis",
         resize_ir: bool = False,
+        align: str | None = None,
+        transform: str | Path | None = None,
+        shift: tuple[float, float] = (0.0, 0.0),
+        zoom: float = 1.0,
+        rotate: float = 0.0,
+        grid: Literal["vis", "overlap", "ir"] | None = None,
     ) -> Result:
         """Fuses one pair, or a batch of pairs given as tensors; :meth:`batch` takes arrays of several pairs.
 
@@ -131,15 +138,26 @@ class Fuser:
                 result always run from 0 to their type's maximum and floats from 0 to 1.
             chroma: Which one's colour is kept where both have some.
             resize_ir: Resize ``ir`` to the size of ``vis`` rather than refuse different sizes.
+            align: Lay ``ir`` on ``vis`` first, where that is sure: ``"auto"``, or one of
+                :data:`cmmdl.align.transform.WARPS`. Sizes and fields of view may differ.
+            transform: A stored transform instead, see :func:`cmmdl.align.save`.
+            shift: Moves ``ir`` right and down, in pixels of ``vis``.
+            zoom: Enlarges ``ir`` about the middle of ``vis``.
+            rotate: Turns ``ir`` clockwise about the same point, in degrees.
+            grid: Whose pixels the result has: ``"vis"`` (default), ``"overlap"`` or ``"ir"``.
 
         Returns:
-            The fused picture, exactly as high and wide as ``vis``; of three channels if ``vis`` has three or the
-            colour is that of ``ir``, else of one.
+            The fused picture, exactly as high and wide as ``vis`` unless ``grid`` says otherwise; of three channels
+            if ``vis`` has three or the colour is that of ``ir``, else of one.
 
         Raises:
             UserError: If a picture cannot be read or used; the message names it and says what to do.
         """
-        return self.fuse(ir, vis, FuseOptions(ir_range, vis_range, depth, chroma, resize_ir))
+        stored = None if transform is None else Path(transform)
+        asked = FuseOptions(
+            ir_range, vis_range, depth, chroma, resize_ir, align, stored, shift, zoom, rotate, grid, check=False
+        )
+        return self.fuse(ir, vis, asked)
 
     def batch(
         self, ir: NDArray[Any] | Tensor, vis: NDArray[Any] | Tensor, options: FuseOptions = DEFAULTS
@@ -173,38 +191,41 @@ class Fuser:
             options: What is asked for.
         """
         with _memory_errors():
-            one, two = self.prepare(ir, vis, options)
-            return self.finish(self.fused_luma(one, two), one, two, options)
+            placed = self.prepare(ir, vis, options)
+            return self.finish(self.fused_luma(placed), placed, options)
 
-    def prepare(self, ir: Source | Picture, vis: Source | Picture, options: FuseOptions) -> tuple[Picture, Picture]:
-        """The first of three steps of a call: reads both pictures and checks that they go together.
+    def prepare(self, ir: Source | Picture, vis: Source | Picture, options: FuseOptions) -> Placed:
+        """The first of three steps of a call: reads both pictures and lays them on one grid.
 
         Raises:
             UserError: If one cannot be read or used, or their sizes differ.
         """
         one, two = self.take(ir, "infrared", options.ir_range), self.take(vis, "visible", options.vis_range)
         one = resized_to_fit(one, two) if options.resize_ir else one
-        check_same_size(one, two)
-        self._tell(one, two)
-        return one, two
+        placed = place(one, two, options, self.note) if options.placed else Placed(one, two)
+        check_same_size(placed.ir, placed.vis)
+        self._tell(placed.ir, placed.vis)
+        return placed
 
-    def fused_luma(self, ir: Picture, vis: Picture) -> Pixels:
-        """The second step: ``(B, 1, H, W)`` floats in [0, 1]."""
-        fused = self.fuse_luma(*self.lumas(ir, vis))
-        return stretched(fused) if self.stretch else fused
+    def fused_luma(self, placed: Placed, lumas: tuple[Pixels, Pixels] | None = None) -> Pixels:
+        """The second step: ``(B, 1, H, W)`` floats in [0, 1]; ``lumas`` if they are known already."""
+        ir, vis = lumas or self.lumas(placed)
+        fused = self.fuse_luma(ir, vis)
+        return covered(stretched(fused) if self.stretch else fused, vis, placed.cover)
 
-    def lumas(self, ir: Picture, vis: Picture) -> tuple[Pixels, Pixels]:
+    def lumas(self, placed: Placed) -> tuple[Pixels, Pixels]:
         """What the network is given: both lumas, ``(B, 1, H, W)`` floats in [0, 1], of the kind of ``vis``."""
-        luma = vis.luma()
-        return alike(ir.luma(), luma), luma
+        luma = placed.vis.luma()
+        return alike(placed.ir.luma(), luma), luma
 
-    def finish(self, luma: Pixels, ir: Picture, vis: Picture, options: FuseOptions) -> Result:
+    def finish(self, luma: Pixels, placed: Placed, options: FuseOptions) -> Result:
         """The last step: levels, colour and depth."""
         if options.levels is not None:
             low, high = options.levels
             luma = ((luma - low) / (high - low)).clip(0, 1)
-        dtype = pictures.result_dtype(vis, options.depth)
-        return pictures.give(luma, like=vis, colour=_colour_of(ir, vis, options.chroma), dtype=dtype)
+        dtype = pictures.result_dtype(placed.vis, options.depth)
+        colour = _colour_of(placed.ir, placed.vis, options.chroma)
+        return pictures.give(luma, like=placed.vis, colour=colour, dtype=dtype)
 
     def at_once(self, height: int, width: int) -> int:
         """How many pictures of a size fit into the memory that is free now, at least one."""

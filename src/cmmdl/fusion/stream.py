@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmmdl.files.arrays import to_numpy
-from cmmdl.files.pictures import Picture
 from cmmdl.files.video.clip import Facts, Frame
 from cmmdl.fusion.fuser import Fuser
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
+from cmmdl.fusion.drift import Drift
 from cmmdl.fusion.pipeline import ahead, in_order
+from cmmdl.fusion.placing import Placed
 from cmmdl.fusion.steady import Motion, Steady, Still, motion, scene_of
 from cmmdl.fusion.timing import Pair, Pairing
 
@@ -26,8 +27,7 @@ class _Made:
     """A pair on its way: its pictures, and the fused luma with what steadying needs."""
 
     pair: Pair
-    ir: Picture
-    vis: Picture
+    placed: Placed
     still: Still
 
 
@@ -83,6 +83,7 @@ def fused_frames(
     steady: bool = False,
     workers: int | None = None,
     live: bool = False,
+    drift: Drift | None = None,
 ) -> Iterator[Frame]:
     """Fuses pairs of frames, several at once; results come in order.
 
@@ -92,6 +93,7 @@ def fused_frames(
         options: Of every pair; a stretch is its ``levels``, not that of the fuser.
         steady: Whether to steady them.
         workers: Frames that are fused at once; None is one a core where the runtime gains by it.
+        drift: Watches whether the pictures lie on each other.
         live: Whether a result is wanted before the next pair is there: one at a time, all cores on it.
     """
     source = iter(pairs)
@@ -101,10 +103,10 @@ def fused_frames(
     source = chain([first], source)
     fusers = _fusers(fuser, first.vis.pixels, 1 if live else workers)
     if not steady:
-        yield from in_order(lambda own, pair: _fused(own, pair, options), source, fusers, extra=0 if live else 1)
+        yield from in_order(lambda own, pair: _fused(own, pair, options, drift), source, fusers, extra=0 if live else 1)
         return
     others: list[None] = [None] * len(fusers)
-    made = in_order(lambda own, pair: _made(own, pair, options), source, fusers)
+    made = in_order(lambda own, pair: _made(own, pair, options, drift), source, fusers)
     moved = in_order(lambda _, both: (both[1], _motion(*both)), _consecutive(made), others)
     yield from in_order(lambda _, done: _finished(fuser, *done, options), _steadied(moved), others)
 
@@ -120,19 +122,25 @@ def _fusers(fuser: Fuser, pixels: NDArray[Any], workers: int | None) -> list[Fus
     return fuser.side_by_side(min(wanted, fuser.at_once(*pixels.shape[:2])))
 
 
-def _fused(fuser: Fuser, pair: Pair, options: FuseOptions) -> Frame:
+def _fused(fuser: Fuser, pair: Pair, options: FuseOptions, drift: Drift | None) -> Frame:
     """A pair without steadying, exactly as the picture command fuses it."""
-    pixels = fuser.fuse(pair.ir.pixels, pair.vis.pixels, options)
+    placed = fuser.prepare(pair.ir.pixels, pair.vis.pixels, options)
+    if drift is not None:
+        drift.see(float(pair.vis.time), placed)
+    pixels = fuser.finish(fuser.fused_luma(placed), placed, options)
     assert isinstance(pixels, np.ndarray)
     return replace(pair.vis, pixels=pixels)
 
 
-def _made(fuser: Fuser, pair: Pair, options: FuseOptions) -> _Made:
+def _made(fuser: Fuser, pair: Pair, options: FuseOptions, drift: Drift | None) -> _Made:
     """A pair up to its fused luma."""
-    ir, vis = fuser.prepare(pair.ir.pixels, pair.vis.pixels, options)
-    lumas = fuser.lumas(ir, vis)
+    placed = fuser.prepare(pair.ir.pixels, pair.vis.pixels, options)
+    if drift is not None:
+        drift.see(float(pair.vis.time), placed)
+    lumas = fuser.lumas(placed)
+    fused = to_numpy(fuser.fused_luma(placed, lumas))[0, 0]
     one, two = (to_numpy(luma)[0, 0] for luma in lumas)
-    return _Made(pair, ir, vis, Still(to_numpy(fuser.fuse_luma(*lumas))[0, 0], one, two, scene_of(one, two)))
+    return _Made(pair, placed, Still(fused, one, two, scene_of(one, two)))
 
 
 def _motion(before: _Made | None, made: _Made) -> Motion | None:
@@ -161,7 +169,7 @@ def _steadied(moved: Iterable[tuple[_Made, Motion | None]]) -> Iterator[tuple[_M
 
 
 def _finished(fuser: Fuser, made: _Made, luma: NDArray[Any], options: FuseOptions) -> Frame:
-    pixels = fuser.finish(luma[None, None], made.ir, made.vis, options)
+    pixels = fuser.finish(luma[None, None], made.placed, options)
     assert isinstance(pixels, np.ndarray)
     return replace(made.pair.vis, pixels=pixels)
 
