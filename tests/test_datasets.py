@@ -184,7 +184,7 @@ class TestArchives:
             prepare(plan(MSRS, packed), tmp_path / "out")
         assert not (tmp_path / "out").exists()
         (tmp_path / "a.rar").write_bytes(b"Rar!\x1a\x07")
-        with pytest.raises(UserError, match="no ZIP or TAR archive; unpack it by hand"):
+        with pytest.raises(UserError, match="not a ZIP or TAR archive; unpack it by hand"):
             archive.list_files(tmp_path / "a.rar")
         with pytest.raises(UserError, match="no such file or folder"):
             archive.list_files(tmp_path / "none.zip")
@@ -252,7 +252,7 @@ class TestPrepare:
         (tmp_path / "out" / "mine.txt").write_text("keep")
         with pytest.raises(UserError, match="exists and is not an empty folder"):
             prepare(planned, tmp_path / "out")
-        with pytest.raises(UserError, match="give a folder outside of it"):
+        with pytest.raises(UserError, match="give a folder outside it"):
             prepare(planned, msrs / "out")
         with pytest.raises(UserError, match=r"GiB are needed .* free some space"):
             prepare(replace(planned, bytes=2**60), tmp_path / "new")
@@ -412,7 +412,7 @@ class TestCheck:
     def test_a_folder_without_pairs(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="holds no pairs"):
             find_sets(tmp_path)
-        with pytest.raises(UserError, match="is no folder"):
+        with pytest.raises(UserError, match="is not a folder"):
             find_sets(tmp_path / "none")
 
     def test_real_pictures(self, shared: Path) -> None:

@@ -42,6 +42,7 @@ CASES = [
     (0, "fuse good/ir/a.png good/vis/a.png -o new.png --model mean"),
     (0, "fuse good/ir good/vis -o new --model mean -q"),
     (0, "fuse good/ir/a.png good/vis/a.png -o there.png --model mean --skip-existing"),
+    (0, "fuse good/ir good/vis -o new.v2 --model mean --depth uint16 -q"),
     (1, "fuse good/ir/a.png good/vis/nowhere.png -o new.png --model mean"),
     (1, "fuse good/ir/a.png good/vis/a.png -o there.png --model mean"),
     (1, "fuse good/ir/a.png good/vis/a.png -o new.png --model nonsense"),
@@ -134,6 +135,12 @@ def test_a_folder_run_that_is_stopped(place: Path, number: int, status: int) -> 
     assert "Traceback" not in errors
     assert 3 < len(list(out.glob("*.png"))) < 402
     assert not [path for path in out.iterdir() if path.suffix != ".png"], "no temporary file stays"
+
+
+def test_the_handlers_of_the_process_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert CliRunner().invoke(main, ["models"]).exit_code == 0
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize("command", COMMANDS)

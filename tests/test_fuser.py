@@ -347,7 +347,7 @@ def test_a_failed_allocation_means_smaller_tiles(monkeypatch: pytest.MonkeyPatch
     assert set(fuser.model.sizes) == {(1, 1, 128, 128)}
     assert "tiles of 200 pixels" in notes[0]
     for tile in (None, 256):
-        with pytest.raises(UserError, match=r"memory does not suffice.*--tile"):
+        with pytest.raises(UserError, match=r"not enough memory.*--tile"):
             Fuser(Recorder(limit=100), tile=tile, note=notes.append)(ir, vis)
 
 

@@ -65,7 +65,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, backend: str) -> None
     pytest.importorskip(backend)
     (tmp_path / "text.onnx").write_text("no network")
     wrong = {
-        "text.onnx": "no network that",
+        "text.onnx": "not a network that",
         "none.onnx": "no such file",
         foreign(tmp_path / "names.onnx", names=("a", "b")).name: "two float inputs ir and vis",
         foreign(tmp_path / "flat.onnx", shape=("h", "w")).name: r"\(B, 1, H, W\) is needed",

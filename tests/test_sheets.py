@@ -13,7 +13,7 @@ from cmmdl import Fuser
 from cmmdl.cli import main
 from cmmdl.errors import UserError
 from cmmdl.evaluate.scenes import Scene
-from cmmdl.evaluate.sheets import GAP, MARK, Box, Row, Style, cell, choose, lay_out, shown
+from cmmdl.evaluate.sheets import GAP, MARK, Box, SheetRow, Style, cell, choose, lay_out, shown
 from cmmdl.files.images import read_image, write_image
 from cmmdl.scenes import synthetic_pair
 
@@ -117,12 +117,12 @@ def test_a_bad_pair_is_named_and_the_others_are_shown(sheet: Callable[..., Resul
     [
         (["--methods", "mean,cmmdl-nope"], "no model or file is called 'cmmdl-nope'"),
         (["--methods", "mean,mean"], "names 'mean' twice"),
-        (["--methods", "mean", "--fused", "mean=x"], "names a column that is there already"),
+        (["--methods", "mean", "--fused", "mean=x"], "names a column that already exists"),
         (["--fused", "x"], "is not NAME=PATH"),
         (["--fused", "x=none"], "there is no such file or folder"),
         (["--stems", "z"], "there is no pair 'z' in all folders; there are a, b, c"),
         (["--crop", "1,2,3"], "give four numbers"),
-        (["--inset", "0,0,0,5"], "is an empty part"),
+        (["--inset", "0,0,0,5"], "is empty or starts outside the picture"),
         (["--crop", "0,0,200,200"], "does not fit into 81x60"),
         (["--width", "20000"], "take fewer pairs (--count) or smaller pictures (--width)"),
     ],
@@ -202,7 +202,7 @@ def test_pairs_are_spread_over_all() -> None:
 def test_long_names_are_cut_in_the_middle() -> None:
     image = cell(np.zeros((20, 100, 3), np.uint8), Style(None))
     name = "a_very_long_name_of_a_picture_that_never_ends_0001"
-    drawn = lay_out([Row(name, (image, image))], ["infrared" * 20, "visible"], "title " * 99)
+    drawn = lay_out([SheetRow(name, (image, image))], ["infrared" * 20, "visible"], "title " * 99)
     assert drawn.shape[1] < 350
 
 

@@ -87,5 +87,5 @@ def test_a_network_that_sees_only_so_far_is_exact(tile: int, height: int, width:
 
 def test_too_small_for_exact_tiles() -> None:
     picture = torch.zeros(1, 1, 300, 300)
-    with pytest.raises(ValueError, match="176 are needed"):
+    with pytest.raises(ValueError, match="it must be at least 176"):
         fuse_tiled_exactly(torch.maximum, picture, picture, tile=exact_tile(84) - 1, reach=84)

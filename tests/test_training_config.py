@@ -172,3 +172,9 @@ class TestBase:
         assert changed_keys(saved, load_config(tmp_path / "alone.toml")) == [], "how it is written does not count"
         write(tmp_path, "[optim]\nlr = 2e-3\n", "first.toml")
         assert changed_keys(saved, load_config(file)) == ["optim.lr"]
+
+
+def test_a_device_has_a_name(tmp_path: Path) -> None:
+    assert load_config(None, ["run.device=cuda:1"]).run.device == "cuda:1"
+    with pytest.raises(UserError, match=r"run\.device = 'gpu': 'gpu' is not a device; write auto, cpu, cuda, cuda:1"):
+        load_config(None, ["run.device=gpu"])

@@ -225,7 +225,7 @@ def test_settings_that_cannot_work_are_refused(pairs: Path, tmp_path: Path) -> N
     with pytest.raises(UserError, match="needs both folders"):
         validation_pairs(tiny_config(tmp_path, pairs, val={"ir": pairs / "ir"}).val)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be made"):
+    with pytest.raises(UserError, match="cannot be created"):
         loop.train(tiny_config(tmp_path / "file" / "run", pairs))
 
 

@@ -13,6 +13,10 @@ class UnreadableError(UserError):
     """A file that is missing, may not be read, is damaged, or is of a kind that cannot be read."""
 
 
+class TooLargeError(UnreadableError):
+    """A picture with more pixels than are read."""
+
+
 class UnusableError(UserError):
     """A picture that was read, and cannot be used as it is: its size, its values, its number of channels."""
 

@@ -9,21 +9,39 @@ import difflib
 import signal
 import sys
 from importlib import import_module
+from threading import current_thread, main_thread
+from typing import Any
 
 import click
 
 import cmmdl
 from cmmdl.cli.exit_codes import INTERRUPTED, NOTHING_DONE, SUMMARY, TABLE, TERMINATED, WRONG_USAGE
+from cmmdl.cli.streams import make_printable
 from cmmdl.errors import UsageError, UserError
 
 COMMANDS = [
-    *("fuse", "align", "evaluate", "sheet", "data", "train", "average", "models", "convert", "export", "bench"),
+    "fuse",
+    "align",
+    "evaluate",
+    "sheet",
+    "data",
+    "serve",
+    "train",
+    "average",
+    "models",
+    "convert",
+    "export",
+    "bench",
     "doctor",
 ]
 
 
 class _Commands(click.Group):
     """Finds the subcommands, suggests the nearest name for a wrong one, prints user errors as one line."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        make_printable()
+        return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return COMMANDS
@@ -38,7 +56,7 @@ class _Commands(click.Group):
         return _with_summary(command)
 
     def invoke(self, ctx: click.Context) -> object:
-        signal.signal(signal.SIGTERM, _terminated)
+        before = signal.signal(signal.SIGTERM, _terminated) if current_thread() is main_thread() else None
         try:
             return super().invoke(ctx)
         except UserError as error:
@@ -47,6 +65,9 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGTERM, before)
 
 
 def _with_summary(command: click.Command) -> click.Command:

@@ -31,7 +31,7 @@ def command(weights: tuple[str, ...], output: Path, shares: tuple[float, ...], o
     from cmmdl.weights.loading import load_model
     from cmmdl.weights.saving import save_model
 
-    if output.suffix != ".safetensors":
+    if output.suffix.lower() != ".safetensors":
         raise UsageError(f"{output}: the output's name must end in .safetensors")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists; pass --overwrite to replace it")

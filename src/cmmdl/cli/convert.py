@@ -21,7 +21,7 @@ def command(checkpoint: Path, output: Path, overwrite: bool) -> None:
     from cmmdl.weights.released import UNUSED_KINDS, from_released, read_released
     from cmmdl.weights.saving import save_model
 
-    if output.suffix != ".safetensors":
+    if output.suffix.lower() != ".safetensors":
         raise UsageError(f"{output}: the output's name must end in .safetensors")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists; pass --overwrite to replace it")

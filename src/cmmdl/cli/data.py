@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import INCOMPLETE
-from cmmdl.cli.naming import naming_options, say_note, take_naming
+from cmmdl.cli.naming import naming_options, take_naming
+from cmmdl.cli.notes import Notes, strict_option
+from cmmdl.cli.ranges import range_options
 from cmmdl.errors import UserError
 
 if TYPE_CHECKING:
     from cmmdl.datasets import DataSet, Report
-    from cmmdl.datasets.preparation import Plan
+    from cmmdl.datasets.preparation import Preparation
 
 PATH = click.Path(path_type=Path, readable=False)
 WORKERS = click.option(
@@ -134,9 +136,11 @@ def prepare_command(
     "--as", "name", help="Compare with what is published about this data set.  [default: the one it was prepared as]"
 )
 @naming_options
+@range_options()
+@strict_option
 @WORKERS
 @JSON
-@click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
+@click.option("-q", "--quiet", is_flag=True, help="Print problems, and notes about values that matter.")
 def check_command(
     folder: Path,
     against: tuple[Path, ...],
@@ -160,7 +164,6 @@ def check_command(
     """  # noqa: D301
     from cmmdl.datasets import check_sets, find_sets
     from cmmdl.files.images import quiet_decoders
-    from cmmdl.files.pairs import quiet as no_note
 
     quiet_decoders()
     naming = take_naming(options)
@@ -168,11 +171,16 @@ def check_command(
     others = [replace(one, name=str(one.first.parent)) for other in against for one in find_sets(other, naming)]
     data = _published(folder, name)
     show = not (quiet or as_json)
-    note = say_note if show else no_note
-    report = check_sets(sets, against=others, data=data, naming=naming, workers=workers, progress=show, note=note)
+    notes = Notes(not show, options["strict"])
+    ranges = {name: options[name] for name in ("ir_range", "vis_range")}
+    report = check_sets(
+        sets, against=others, data=data, naming=naming, workers=workers, progress=show, note=notes, **ranges
+    )
     if as_json:
         click.echo(json.dumps({"folder": str(folder), **report.to_dict()}, indent=2))
     _finish(report, quiet, as_json)
+    if status := notes.status():
+        sys.exit(status)
 
 
 def _published(folder: Path, name: str | None) -> DataSet | None:
@@ -220,7 +228,7 @@ def _size(data: DataSet) -> str:
     return f"{data.size[0]}x{data.size[1]}" if data.size else "differs"
 
 
-def _say_plan(plan: Plan, out: Path) -> None:
+def _say_plan(plan: Preparation, out: Path) -> None:
     from cmmdl.datasets.report import counted
 
     click.echo(f"{plan.source}: {plan.data.title}")
@@ -231,7 +239,7 @@ def _say_plan(plan: Plan, out: Path) -> None:
         click.echo(f"{out / split.name}: {counted(len(split.pairs), 'pair')}{alone}")
 
 
-def _plan_as_data(plan: Plan, out: Path) -> dict[str, object]:
+def _plan_as_data(plan: Preparation, out: Path) -> dict[str, object]:
     return {
         "name": plan.data.name,
         "from": str(plan.source),

@@ -39,7 +39,7 @@ def command(
     """  # noqa: D301
     from cmmdl.errors import UserError
 
-    kind = kind or ("openvino" if output.suffix == ".xml" else "onnx")
+    kind = kind or ("openvino" if output.suffix.lower() == ".xml" else "onnx")
     outputs = [output, output.with_suffix(".bin")] if kind == "openvino" else [output]
     there = next((path for path in outputs if path.exists()), None)
     if there and not overwrite:

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE
-from cmmdl.cli.naming import naming_options, say_note, take_naming
+from cmmdl.cli.naming import naming_options, take_naming
+from cmmdl.cli.notes import Notes, strict_option
+from cmmdl.cli.ranges import range_options, settled_range
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from cmmdl.evaluate.scenes import Exclusion, Scene
     from cmmdl.evaluate.sheets import Style
     from cmmdl.files.images import Array
+    from cmmdl.files.ranges import RangeRule
 
 PATH = click.Path(path_type=Path, readable=False)
 
@@ -45,7 +48,9 @@ PATH = click.Path(path_type=Path, readable=False)
 @click.option("--overwrite", is_flag=True, help="Replace a sheet that exists.")
 @naming_options
 @click.option("--fused-suffix", default="", metavar="TEXT", help="Strip from fused stems, e.g. _{method}.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@range_options()
+@strict_option
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and notes about what is shown only.")
 def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
     """Lay out infrared, visible and fused pictures: a row a pair, a column a method. Two folders, or two files.
 
@@ -82,14 +87,16 @@ def _run(ir: Path, vis: Path, out: Path, style: Style, options: dict[str, Any]) 
     from cmmdl.files.images import write_image
 
     models, fused = _columns(options)
+    notes = options["note"] = Notes(options["quiet"], options["strict"])
     scenes, excluded = _scenes(ir, vis, fused, options)
+    ranges = _ranges(ir, vis, options)
     columns = [*models, *fused]
     check_size(*expected_size(scenes, len(columns) + 2, style))
-    fuse = {name: _fuser(model, options) for name, model in models.items()}
+    fuse = {name: _fuser(model, ranges, options) for name, model in models.items()}
     rows, failed = [], [str(one) for one in excluded]
     for scene in tqdm(scenes, unit=" pairs", disable=True if options["quiet"] else None, leave=False):
         try:
-            rows.append(gather(scene, fuse, columns, style))
+            rows.append(gather(scene, fuse, columns, style, ranges))
         except UserError as error:
             failed.append(f"{scene.name}: {error}")
     if not rows:
@@ -103,14 +110,14 @@ def _run(ir: Path, vis: Path, out: Path, style: Style, options: dict[str, Any]) 
         click.echo(f"{out}: pairs {len(rows)}, columns {', '.join(names)}")
     if failed:
         click.echo("\n  ".join([f"{len(failed)} left out:", *failed]), err=True)
-    return INCOMPLETE if failed else DONE
+    return notes.status(INCOMPLETE if failed else DONE)
 
 
 def _columns(options: dict[str, Any]) -> tuple[dict[str, str], dict[str, Path]]:
     """Models by column name, and folders or files of fused pictures."""
     models: dict[str, str] = {}
     for text in filter(None, (part.strip() for part in options["methods"].split(","))):
-        name = Path(text).stem if text.endswith(".safetensors") else text
+        name = Path(text).stem if text.lower().endswith((".safetensors", ".onnx", ".xml")) else text
         if name in models:
             raise UsageError(f"--methods names {name!r} twice; keep one")
         models[name] = text
@@ -141,14 +148,25 @@ def _scenes(
         if len(files) < len(paths):
             raise UsageError(f"{files[0]} is a file, others are folders; give files only or folders only")
         return [Scene(vis.stem, ir, vis, fused)], []
-    note = (lambda text: None) if options["quiet"] else say_note
-    marks = {"fused_suffix": options["fused_suffix"], "note": note}
+    marks = {"fused_suffix": options["fused_suffix"], "note": options["note"]}
     scenes, excluded = find_scenes(fused, ir, vis, options["naming"], **marks)
     stems = [stem.strip() for stem in options["stems"].split(",") if stem.strip()]
     return choose(scenes, stems=stems, count=options["count"]), concerns(excluded, stems)
 
 
-def _fuser(model: str, options: dict[str, Any]) -> Callable[[Path, Path], Array]:
+def _ranges(ir: Path, vis: Path, options: dict[str, Any]) -> tuple[RangeRule, RangeRule]:
+    """One range a side for all pairs of two folders, those that are not shown included; or for two files."""
+    from cmmdl.files.pairs import match_folders
+
+    pairs = [(ir, vis)] if ir.is_file() else [*match_folders(ir, vis, options["naming"]).both.values()]
+    note = options["note"]
+    return (
+        settled_range(options["ir_range"], [pair[0] for pair in pairs], "ir", note),
+        settled_range(options["vis_range"], [pair[1] for pair in pairs], "vis", note),
+    )
+
+
+def _fuser(model: str, ranges: tuple[RangeRule, RangeRule], options: dict[str, Any]) -> Callable[[Path, Path], Array]:
     """What fuses two files by a model; a wrong name is told now, not after an hour."""
     import numpy as np
 
@@ -157,7 +175,7 @@ def _fuser(model: str, options: dict[str, Any]) -> Callable[[Path, Path], Array]
     fuser = Fuser(model, device=options["device"], stretch=options["stretch"], note=lambda _: None)
 
     def fuse(ir: Path, vis: Path) -> Array:
-        fused = fuser(ir, vis)
+        fused = fuser(ir, vis, ir_range=ranges[0], vis_range=ranges[1])
         assert isinstance(fused, np.ndarray)
         return fused
 

@@ -18,9 +18,12 @@ from cmmdl.datasets.fingerprint import BITS, Fingerprint, distances, fingerprint
 from cmmdl.datasets.placement import placement
 from cmmdl.datasets.report import Finding, Report, SetSummary, counted
 from cmmdl.errors import UsageError, UserError
-from cmmdl.files.images import Note, read_image
+from cmmdl.files.images import Note
 from cmmdl.files.naming import AS_FOUND, Naming
+from cmmdl.files.notes import ResultNote
 from cmmdl.files.pairs import Alone, match_folders, quiet
+from cmmdl.files.ranges import Given, RangeRule, settled
+from cmmdl.files.reading import read_picture
 
 SIDES = (
     *product(("ir", "infrared", "thermal", "lwir"), ("vis", "vi", "visible", "rgb")),
@@ -85,7 +88,7 @@ def find_sets(folder: Path, naming: Naming = AS_FOUND) -> list[PairSet]:
         UserError: If there is none.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
+        raise UserError(f"{folder} is not a folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
     sets = [
         PairSet(place.resolve().name, inside[first], inside[second])
         for place, inside in _places(folder, naming.recursive)
@@ -119,8 +122,8 @@ def _tells_sides_apart(folder: Path, naming: Naming) -> bool:
     try:
         return bool(match_folders(folder, folder, naming).both)
     except UsageError:
-        raise
-    except UserError:
+        if naming.given:
+            raise
         return False
 
 
@@ -141,6 +144,8 @@ def check_sets(
     naming: Naming = AS_FOUND,
     workers: int | None = None,
     progress: bool = False,
+    ir_range: Given = None,
+    vis_range: Given = None,
     note: Note = quiet,
 ) -> Report:
     """Reads every picture of some sets and says what is wrong with them.
@@ -152,12 +157,15 @@ def check_sets(
         naming: How the names of pictures belong together.
         workers: Threads; by default one a core, eight at most.
         progress: Show a bar on standard error.
-        note: Called with a line about how names were read.
+        ir_range: Which values of the first side mean black and white, as in :class:`cmmdl.Fuser`; for each set.
+        vis_range: The same of the second side.
+        note: Called with a line about how names were read, and about ranges.
 
     Raises:
         UserError: If a folder cannot be listed.
     """
-    read = read_sets([*sets, *against], naming, workers=workers, progress=progress, note=note)
+    given = ir_range, vis_range
+    read = read_sets([*sets, *against], naming, workers=workers, progress=progress, given=given, note=note)
     return report_on(read[: len(sets)], read[len(sets) :], data)
 
 
@@ -167,6 +175,7 @@ def read_sets(
     *,
     workers: int | None,
     progress: bool,
+    given: tuple[Given, Given] = (None, None),
     note: Note = quiet,
 ) -> list[Read]:
     """Reads all pictures of some sets. Arguments as in `check_sets`."""
@@ -176,9 +185,10 @@ def read_sets(
         result.doubled = list(matched.doubled.values())
         result.unpaired = [_below(one, alone) for alone in matched.alone]
     jobs = [(number, stem, *files) for number, matched in enumerate(matches) for stem, files in matched.both.items()]
+    rules = [_rules([*matched.both.values()], given, note) for matched in matches]
     pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
     try:
-        outcomes = pool.map(lambda job: _read_pair(*job[2:]), jobs)
+        outcomes = pool.map(lambda job: _read_pair(job[2], job[3], rules[job[0]]), jobs)
         bar = tqdm(outcomes, total=len(jobs), unit=" pairs", disable=None if progress else True, leave=False)
         for (number, stem, *_), outcome in zip(jobs, bar, strict=True):
             _take(results[number], stem, outcome)
@@ -193,11 +203,23 @@ def _below(one: PairSet, alone: Alone) -> str:
     return alone.path.relative_to(folder.parent).as_posix()
 
 
-def _read_pair(first: Path, second: Path) -> tuple[Fingerprint, Fingerprint, Look] | str:
+def _rules(files: list[tuple[Path, Path]], given: tuple[Given, Given], note: Note) -> tuple[RangeRule, RangeRule]:
+    """One range a side for the pairs of a set."""
+    first, more = settled(given[0], [one for one, _ in files], "ir")
+    second, yet_more = settled(given[1], [two for _, two in files], "vis")
+    for text in (*more, *yet_more):
+        note(ResultNote(text))
+    return first, second
+
+
+def _read_pair(
+    first: Path, second: Path, rules: tuple[RangeRule, RangeRule]
+) -> tuple[Fingerprint, Fingerprint, Look] | str:
     """Both fingerprints and how they lie on each other, or what is wrong."""
     try:
-        one, two = (read_image(path, note=quiet) for path in (first, second))
-        return fingerprint_of(one), fingerprint_of(two), look(one, two)
+        one, two = read_picture(first), read_picture(second)
+        prints = fingerprint_of(one, rules[0], "ir", str(first)), fingerprint_of(two, rules[1], "vis", str(second))
+        return *prints, look(one.array, two.array)
     except UserError as error:
         return str(error)
 

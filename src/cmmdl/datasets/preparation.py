@@ -31,7 +31,7 @@ UNFINISHED = ".cmmdl-part"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Preparation:
     """What would be written.
 
     Attributes:
@@ -63,7 +63,7 @@ class Plan:
         return [PairSet(split.name, out / split.name / first, out / split.name / second) for split in self.splits]
 
 
-def plan(data: DataSet, source: Path, *, sha256: str = "", test_stems: Path | None = None) -> Plan:
+def plan(data: DataSet, source: Path, *, sha256: str = "", test_stems: Path | None = None) -> Preparation:
     """Looks into an archive or folder and says what would be written. Nothing is unpacked.
 
     Args:
@@ -85,10 +85,12 @@ def plan(data: DataSet, source: Path, *, sha256: str = "", test_stems: Path | No
     if test_stems:
         splits = _divided(splits, data, test_stems)
     paths = [path for split in splits for side in (split.first, split.second) for path in side.values()]
-    return Plan(data, source, digest, tuple(splits), sum(files[path] for path in paths))
+    return Preparation(data, source, digest, tuple(splits), sum(files[path] for path in paths))
 
 
-def prepare(plan: Plan, out: Path, *, link: bool = False, workers: int | None = None, progress: bool = False) -> Report:
+def prepare(
+    plan: Preparation, out: Path, *, link: bool = False, workers: int | None = None, progress: bool = False
+) -> Report:
     """Writes a prepared folder, checks every picture and leaves bad pairs out. Pixels and file formats stay.
 
     Args:
@@ -123,7 +125,7 @@ def prepare(plan: Plan, out: Path, *, link: bool = False, workers: int | None = 
     return report
 
 
-def check_target(plan: Plan, out: Path, link: bool) -> None:
+def check_target(plan: Preparation, out: Path, link: bool) -> None:
     """Finds what stands in the way before anything is written.
 
     Raises:
@@ -219,7 +221,7 @@ def _remove_bad(folder: Path, read: list[Read]) -> None:
                     path.unlink()
 
 
-def _report(plan: Plan, read: list[Read], folder: Path) -> Report:
+def _report(plan: Preparation, read: list[Read], folder: Path) -> Report:
     """The findings, with names as in the source, where the folder is only half there."""
     for one in read:
         one.bad = {stem: text.replace(f"{folder}/", "") for stem, text in one.bad.items()}
@@ -231,7 +233,7 @@ def _report(plan: Plan, read: list[Read], folder: Path) -> Report:
     return report
 
 
-def _card(plan: Plan, report: Report) -> dict[str, Any]:
+def _card(plan: Preparation, report: Report) -> dict[str, Any]:
     """What a prepared folder says of itself."""
     return {
         "name": plan.data.name,

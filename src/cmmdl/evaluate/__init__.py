@@ -10,6 +10,7 @@ from __future__ import annotations
 from cmmdl.evaluate.boards import Board, load_board
 from cmmdl.evaluate.folders import evaluate_files, evaluate_folder
 from cmmdl.evaluate.plots import draw
+from cmmdl.evaluate.ranking import Table, build_table, markdown, plain
 from cmmdl.evaluate.result import Evaluation
 from cmmdl.evaluate.scenes import Exclusion
 from cmmdl.evaluate.statistics import (
@@ -22,7 +23,6 @@ from cmmdl.evaluate.statistics import (
     summarise,
     wilcoxon_p,
 )
-from cmmdl.evaluate.table import Table, build_table, markdown, plain
 from cmmdl.evaluate.writing import to_csv, to_json
 
 __all__ = [

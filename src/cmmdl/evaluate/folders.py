@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cmmdl.errors import UsageError, UserError
@@ -11,7 +13,9 @@ from cmmdl.evaluate.scenes import Exclusion, Scene, find_scenes
 from cmmdl.evaluate.scoring import Protocol, score_scenes
 from cmmdl.files.images import Note
 from cmmdl.files.naming import Naming
-from cmmdl.files.pairs import quiet
+from cmmdl.files.notes import ResultNote
+from cmmdl.files.pairs import match_folders
+from cmmdl.files.ranges import Given, settled
 from cmmdl.metrics import METRICS, chosen
 from cmmdl.models.baselines import BASELINES
 
@@ -33,7 +37,9 @@ def evaluate_folder(
     ir_name: str = "",
     vis_name: str = "",
     recursive: bool = False,
-    note: Note = quiet,
+    ir_range: Given = None,
+    vis_range: Given = None,
+    note: Note = warnings.warn,
 ) -> Evaluation:
     """Scores folders of fused pictures against the folders of their sources.
 
@@ -58,7 +64,10 @@ def evaluate_folder(
         ir_name: Names of infrared files, such as ``IR_*``; the star is what the names of a scene share.
         vis_name: The same of visible files.
         recursive: Pair the folders below as well, each with those of the same name.
-        note: Called with a line about how names were read, where nothing was said about them.
+        ir_range: Which values of the infrared pictures mean black and white, as in :class:`cmmdl.Fuser`; ``"auto"`` is
+            one range for all pairs, the one that ``cmmdl fuse`` takes for the same folders.
+        vis_range: The same of the visible pictures.
+        note: Called with a line about how names were read, where nothing was said about them, and about ranges.
 
     Returns:
         All scores.
@@ -69,6 +78,8 @@ def evaluate_folder(
     protocol = _protocol(methods, convention, metrics, baselines, stretch)
     naming = Naming(ir_name, vis_name, ir_suffix, vis_suffix, recursive)
     scenes, missing = find_scenes(methods, ir, vis, naming, fused_suffix=fused_suffix, note=note)
+    pairs = list(match_folders(Path(ir), Path(vis), naming).both.values())
+    protocol = _ranged(protocol, pairs, ir_range, vis_range, note)
     return _evaluate(scenes, missing, protocol, list(methods), workers, progress)
 
 
@@ -81,6 +92,9 @@ def evaluate_files(
     metrics: Sequence[str] | None = None,
     baselines: Sequence[str] = (),
     stretch: bool = False,
+    ir_range: Given = None,
+    vis_range: Given = None,
+    note: Note = warnings.warn,
 ) -> Evaluation:
     """Scores one scene; names of files need not agree. Arguments as in :func:`evaluate_folder`, but files.
 
@@ -88,6 +102,7 @@ def evaluate_files(
         UserError: As there, and if a file cannot be read or scored.
     """
     protocol = _protocol(methods, convention, metrics, baselines, stretch)
+    protocol = _ranged(protocol, [(Path(ir), Path(vis))], ir_range, vis_range, note)
     scene = Scene(Path(vis).stem, Path(ir), Path(vis), {name: Path(file) for name, file in methods.items()})
     return _evaluate([scene], [], protocol, list(methods), 1, False)
 
@@ -133,6 +148,17 @@ def _protocol(
         raise UserError("there is nothing to evaluate; give a folder of fused pictures or a baseline")
     _check_single(names, "method")
     return Protocol(convention, tuple(columns), stretch, tuple(baselines))
+
+
+def _ranged(
+    protocol: Protocol, pairs: list[tuple[Path, Path]], ir_range: Given, vis_range: Given, note: Note
+) -> Protocol:
+    """The protocol with one range a side for all pairs."""
+    one, more = settled(ir_range, [pair[0] for pair in pairs], "ir")
+    two, yet_more = settled(vis_range, [pair[1] for pair in pairs], "vis")
+    for text in (*more, *yet_more):
+        note(ResultNote(text))
+    return replace(protocol, ir_range=one, vis_range=two)
 
 
 def _check_single(names: Sequence[str], kind: str) -> None:

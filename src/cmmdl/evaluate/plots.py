@@ -11,9 +11,9 @@ import numpy as np
 
 from cmmdl.errors import UsageError, UserError
 from cmmdl.evaluate.boards import Board
+from cmmdl.evaluate.ranking import Table, build_table
 from cmmdl.evaluate.result import Evaluation
 from cmmdl.evaluate.statistics import Floats
-from cmmdl.evaluate.table import Table, build_table
 from cmmdl.files.atomic import write_bytes
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cmmdl.errors import UnusableError, UsageError, UserError
 from cmmdl.evaluate.scenes import Exclusion, Scene
-from cmmdl.files.images import Array, read_image
+from cmmdl.files.images import Array
 from cmmdl.files.levels import to_8_bits
+from cmmdl.files.ranges import BY_TYPE, RangeRule, read_levels, read_result
 
 Pixels = NDArray[np.uint8]
 """``(H, W, 3)`` uint8."""
@@ -86,7 +87,7 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """One scene, ready to be laid out.
 
     Attributes:
@@ -99,8 +100,12 @@ class Row:
 
 
 def gather(
-    scene: Scene, fuse: Mapping[str, Callable[[Path, Path], Array]], columns: Sequence[str], style: Style
-) -> Row:
+    scene: Scene,
+    fuse: Mapping[str, Callable[[Path, Path], Array]],
+    columns: Sequence[str],
+    style: Style,
+    ranges: tuple[RangeRule, RangeRule] = (BY_TYPE, BY_TYPE),
+) -> SheetRow:
     """Reads, fuses and scales the pictures of one scene.
 
     Args:
@@ -108,23 +113,24 @@ def gather(
         fuse: Column -> what fuses two files to an array.
         columns: Which of ``fuse`` and of the scene's fused files are shown, in order, after both sources.
         style: Its parts and size.
+        ranges: Which values of the infrared and of the visible picture mean black and white.
 
     Raises:
         UserError: If a picture cannot be read or fused, has another size, or a part does not lie in it.
     """
-    pictures = [shown(read_image(path, note=_quiet), str(path)) for path in (scene.ir, scene.vis)]
+    pictures = [in_colour(read_levels(scene.ir, ranges[0], "ir")), in_colour(read_levels(scene.vis, ranges[1], "vis"))]
     for column in columns:
         if column in fuse:
             pictures.append(shown(fuse[column](scene.ir, scene.vis), column))
         else:
-            pictures.append(shown(read_image(scene.fused[column], note=_quiet), str(scene.fused[column])))
+            pictures.append(in_colour(read_result(scene.fused[column])))
     for name, picture in zip(("infrared", "visible", *columns), pictures, strict=True):
         if picture.shape != pictures[1].shape:
             sizes = [f"{one.shape[1]}x{one.shape[0]}" for one in (picture, pictures[1])]
             raise UserError(
                 f"{name} is {sizes[0]}, visible is {sizes[1]}; all pictures of a row must have the same size"
             )
-    return Row(scene.name, tuple(cell(picture, style) for picture in pictures))
+    return SheetRow(scene.name, tuple(cell(picture, style) for picture in pictures))
 
 
 def shown(array: Array, name: str) -> Pixels:
@@ -137,7 +143,12 @@ def shown(array: Array, name: str) -> Pixels:
         pixels = to_8_bits(array)
     except UserError as error:
         raise UnusableError(f"{name}: {error}") from error
-    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+    return in_colour(pixels)
+
+
+def in_colour(levels: Pixels) -> Pixels:
+    """8 bits as RGB."""
+    return np.repeat(levels[..., None], 3, axis=2) if levels.ndim == 2 else levels
 
 
 def cell(picture: Pixels, style: Style) -> Image.Image:
@@ -173,7 +184,7 @@ def _draw_inset(result: Image.Image, image: Image.Image, box: tuple[int, int, in
     draw.rectangle([x, y, x + size[0] - 1, y + size[1] - 1], outline=MARK, width=line)
 
 
-def lay_out(rows: Sequence[Row], columns: Sequence[str], title: str) -> Pixels:
+def lay_out(rows: Sequence[SheetRow], columns: Sequence[str], title: str) -> Pixels:
     """Draws the sheet: a title bar, column names, and a row of pictures a scene with its name at the left.
 
     Args:
@@ -285,7 +296,3 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
             "this Pillow was built without FreeType and cannot write labels; pip install --force-reinstall pillow"
         )
     return font
-
-
-def _quiet(text: str) -> None:
-    """Dropped alpha and further pages do not matter here."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import cmmdl
 from cmmdl.evaluate.boards import FORMAT, Board
+from cmmdl.evaluate.ranking import build_table
 from cmmdl.evaluate.result import Evaluation
-from cmmdl.evaluate.table import build_table
 
 
 def to_csv(evaluation: Evaluation, board: Board | None = None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmmdl.errors import UnreadableError
+from cmmdl.errors import TooLargeError
 
 Array = NDArray[Any]
 Note = Callable[[str], None]
@@ -44,10 +44,10 @@ def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
     """Refuses a picture by its header.
 
     Raises:
-        UnreadableError: If it has no pixels, or more than the limit.
+        TooLargeError: If it has no pixels, or more than the limit.
     """
     if width * height > max_pixels:
-        raise UnreadableError(
+        raise TooLargeError(
             f"{path}: {width}x{height} is {width * height / 1e6:.1f} megapixels, above the limit of "
             f"{max_pixels / 1e6:.1f}; if it is meant to be that large, pass --max-pixels {width * height}"
         )

@@ -67,7 +67,7 @@ def write_image(path: str | Path, array: Array) -> None:
         UserError: If the format cannot hold the array, or the file cannot be written.
     """
     path = Path(path)
-    write_bytes(path, _encode(path, array))
+    write_bytes(path, encode(path, array))
 
 
 def check_suffix(path: Path) -> str:
@@ -84,7 +84,7 @@ def check_suffix(path: Path) -> str:
     return suffix
 
 
-def _encode(path: Path, array: Array) -> bytes:
+def encode(path: Path, array: Array) -> bytes:
     """The bytes of the file, made in memory."""
     suffix = check_suffix(path)
     if array.dtype.kind == "f":

@@ -42,6 +42,20 @@ def to_8_bits(picture: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint(picture * 255.0).astype(np.uint8)
 
 
+def to_levels(picture: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """The 8-bit levels of a picture whose black and white are known; what lies beyond is clipped.
+
+    Args:
+        picture: Of any shape and type; uint8 from 0 to 255 is returned as it is.
+        low: Black.
+        high: White.
+    """
+    if picture.dtype == np.uint8 and (low, high) == (0, 255):
+        return picture
+    part = (picture.astype(np.float64) - low) / (high - low)
+    return np.rint(255 * part.clip(0, 1)).astype(np.uint8)
+
+
 def stretch(image: Pixels) -> Pixels:
     """Stretches each picture of a batch to [0, 1] by its own minimum and maximum.
 

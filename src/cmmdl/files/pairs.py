@@ -91,7 +91,8 @@ def match_folders(ir: Path, vis: Path, naming: Naming = AS_FOUND, *, note: Note 
         The pairs, possibly none, and what was left out.
 
     Raises:
-        UserError: If a folder cannot be listed, or is both sides and nothing tells its pictures apart.
+        UserError: If a folder cannot be listed.
+        UsageError: If a folder is both sides and nothing tells its pictures apart.
     """
     one_folder = ir.resolve() == vis.resolve()
     first = list_pictures(ir, recursive=naming.recursive)
@@ -107,6 +108,35 @@ def match_folders(ir: Path, vis: Path, naming: Naming = AS_FOUND, *, note: Note 
     alone = _alone(irs, both.keys() | shots.keys(), visibles, readings[1], vis, "vis")
     alone += _alone(visibles, both.keys(), irs, readings[0], ir, "ir")
     return Matched(dict(sorted(both.items())), alone, doubled)
+
+
+def folder_of_both(
+    folder: Path, out: Path, naming: Naming = AS_FOUND, *, suffix: str = ".png"
+) -> tuple[list[Pair], list[str]]:
+    """The files of a folder that each hold both pictures.
+
+    Args:
+        folder: The files.
+        out: Folder of the results, another one.
+        naming: Whether the folders below count too; what else it says of names means nothing here.
+        suffix: Of the results, with its dot.
+
+    Returns:
+        Pairs whose two files are one, in the order of their stems, and lines about files that share a stem.
+
+    Raises:
+        UserError: If there is no picture.
+    """
+    if out.resolve() == folder.resolve():
+        raise UsageError(f"{out} is the folder of inputs, results would mix with them; give another folder with -o")
+    files: Files = {}
+    for found in list_pictures(folder, recursive=naming.recursive):
+        files.setdefault(found.where + found.stem, []).append(found)
+    if not files:
+        raise UserError(f"{folder} holds no picture; give the folder that does")
+    doubled = _doubled(folder, files)
+    single = [(key, files[key][0].path) for key in sorted(files) if key not in doubled]
+    return [Pair(key, path, path, out / f"{key}{suffix}") for key, path in single], list(doubled.values())
 
 
 def pair_folders(
@@ -162,7 +192,7 @@ def nothing_pairs(ir: Path, vis: Path, matched: Matched) -> str:
     for folder, side in ((ir, "ir"), (vis, "vis")):
         if examples[side] is None:
             return (
-                f"{folder} holds no png, jpg, bmp, tif or webp picture of the {side} side; give the folder that does, "
+                f"{folder} holds no picture of the {side} side; give the folder that does, "
                 "look into the folders below with --recursive, or say how names begin with --ir-name 'IR_*'"
             )
     one, two = (example for example in examples.values() if example)
@@ -176,9 +206,9 @@ def _check_out(ir: Path, vis: Path, out: Path, recursive: bool) -> None:
     """Refuses results that the next run would take for inputs."""
     place, inputs = out.resolve(), (ir.resolve(), vis.resolve())
     if place in inputs:
-        raise UserError(f"{out} is a folder of inputs, results would mix with them; give another folder with -o")
+        raise UsageError(f"{out} is a folder of inputs, results would mix with them; give another folder with -o")
     if recursive and any(place.is_relative_to(folder) for folder in inputs):
-        raise UserError(f"{out} lies below a folder of inputs, which --recursive reads; give another one with -o")
+        raise UsageError(f"{out} lies below a folder of inputs, which --recursive reads; give another one with -o")
 
 
 def _names_in(folder: str) -> list[str]:
@@ -201,7 +231,7 @@ def _readings(
     if marks:
         note(f"names read as {marks[0]} for infrared and {marks[1]} for visible; change it with --ir-name, --vis-name")
     elif one_folder:
-        raise UserError(
+        raise UsageError(
             f"{ir} is both folders; tell the pictures apart with --ir-name 'IR_*' --vis-name 'RGB_*', or with "
             "--ir-suffix _ir --vis-suffix _vis"
         )

@@ -18,7 +18,7 @@ from cmmdl.errors import UnusableError, UsageError, UserError
 from cmmdl.files.arrays import Pixels, astype, dtype_name, is_float, to_numpy
 from cmmdl.files.filepicture import MAX_PIXELS
 from cmmdl.files.kinds import is_8_bit
-from cmmdl.files.levels import MAXIMA, Range
+from cmmdl.files.levels import MAXIMA, Range, to_levels
 from cmmdl.files.reading import read_picture
 
 Given: TypeAlias = "Range | str | RangeRule | None"
@@ -64,6 +64,10 @@ class RangeRule:
             return ", ".join(text_of(*values) if values else "type" for _, values in sorted(self.found, key=str))
         texts = {"numbers": text_of(self.low, self.high), "percent": f"{self.low:g}%:{self.high:g}%", "default": "type"}
         return texts.get(self.kind, self.kind)
+
+
+BY_TYPE = RangeRule("type")
+"""Black is 0 and white the type's maximum, or 1."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,22 @@ def settled(
     return replace(rule, found=tuple(found) or (((_AS_THEY_ARE[0], None), None),)), notes
 
 
+def read_levels(path: Path, rule: RangeRule, side: Side) -> NDArray[np.uint8]:
+    """The 8-bit levels of a picture file: black is 0 and white 255, rounded; 8-bit files as they are.
+
+    Raises:
+        UserError: If it cannot be read, or needs a range.
+    """
+    picture = read_picture(path)
+    (low, high), _ = range_of(picture.array, picture.white, rule, side=side, name=str(path))
+    return to_levels(picture.array, low, high)
+
+
+def read_result(path: Path) -> NDArray[np.uint8]:
+    """The 8-bit levels of a fused picture, whose values are those of its type."""
+    return read_levels(path, BY_TYPE, "vis")
+
+
 def found_range(span: Span, rule: RangeRule, side: Side, name: str) -> Range | None:
     """What the pictures themselves say; None where the type's range is right.
 
@@ -268,8 +288,9 @@ def _narrow(span: Span, side: Side, name: str) -> dict[str, str]:
 
 def _outside(pixels: Pixels, taken: Range, name: str) -> dict[str, str]:
     """A note where more than 1 % of the pixels are clipped."""
-    values = _values(pixels)
-    share = float(((values < taken[0]) | (values > taken[1])).mean())
+    values = pixels if is_float(pixels) else _values(pixels)
+    outside = (values < taken[0]) | (values > taken[1])
+    share = float(outside.sum()) / int(np.prod(outside.shape))
     if share <= 0.01:
         return {}
     return {"outside": f"{name}: {share:.0%} of its values lie outside the range {text_of(*taken)} and are clipped"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cmmdl.errors import UnreadableError, UsageError, UserError
 from cmmdl.files.images import Note
 from cmmdl.runtimes import Backend
-from cmmdl.runtimes.device import has_nvidia_driver
+from cmmdl.runtimes.device import automatic_device, may_have_gpu
 from cmmdl.weights.resolving import ExportedFile, Model, Module, Named, resolve
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def open_backend(
     if backend == "auto":
         backend = choose_backend(found, device=device, precision=precision)
     if backend == "torch":
-        return _torch(found, device, precision, threads)
+        return _torch(found, device, precision, threads, note)
     _check_cpu(backend, device, precision)
     path = exported_file(found, backend, note)
     if backend == "onnxruntime":
@@ -119,7 +119,7 @@ def exported_file(model: Model, backend: str, note: Note) -> Path:
     return cached_export(model, note)
 
 
-def _torch(model: Model, device: str | torch.device, precision: str, threads: int | None) -> Backend:
+def _torch(model: Model, device: str | torch.device, precision: str, threads: int | None, note: Note) -> Backend:
     """A module, name or weights file on torch."""
     if isinstance(model, ExportedFile):
         raise UsageError(f"{model.path}: torch cannot run an exported file; use --backend onnxruntime or openvino")
@@ -133,7 +133,7 @@ def _torch(model: Model, device: str | torch.device, precision: str, threads: in
 
     module = copy.deepcopy(model.module) if isinstance(model, Module) else load_model(model)
     precision = "float32" if precision == "auto" else precision
-    return TorchBackend(module, device=device, precision=precision, threads=threads)
+    return TorchBackend(module, device=device, precision=precision, threads=threads, note=note)
 
 
 def _check_cpu(backend: str, device: str | torch.device, precision: str) -> None:
@@ -146,8 +146,4 @@ def _check_cpu(backend: str, device: str | torch.device, precision: str) -> None
 
 def _has_gpu() -> bool:
     """Whether torch finds a GPU; asked only if the system may have one, since torch takes a second to import."""
-    if not has_nvidia_driver() or not installed("torch"):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
+    return may_have_gpu() and installed("torch") and automatic_device().type != "cpu"

@@ -1,20 +1,33 @@
-"""Choosing a device and naming it."""
+"""Choosing a device and naming it: one meaning of ``auto`` for fusing, training and measuring."""
 
 from __future__ import annotations
 
 import os
 import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmmdl.errors import UserError
+from cmmdl.runtimes import containers
 
 if TYPE_CHECKING:
     import torch
 
+DRIVERS = (
+    "/proc/driver/nvidia/version",  # NVIDIA on Linux
+    "/dev/nvidiactl",  # the same in a container
+    "/dev/dxg",  # WSL2
+    "/dev/kfd",  # AMD (ROCm)
+    "/dev/nvhost-gpu",  # Jetson
+    "/dev/nvgpu",  # Jetson, from JetPack 6 on
+)
+"""What a system has where a GPU may be that torch can use."""
+
 
 def find_device(device: str | torch.device = "auto") -> torch.device:
-    """The torch device of a name; ``"auto"`` is the first GPU if there is one, else the CPU.
+    """The torch device of a name; ``"auto"`` is that of :func:`automatic_device`.
 
     Raises:
         UserError: If there is no such device.
@@ -22,19 +35,40 @@ def find_device(device: str | torch.device = "auto") -> torch.device:
     import torch
 
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return automatic_device()
     try:
         found = torch.device(device)
         torch.empty(1, device=found)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"device {str(device)!r} is not available; `cmmdl doctor` lists those that are") from error
+        raise UserError(f"device {str(device)!r} is not there; `cmmdl doctor` lists those that are") from error
     return found
 
 
-def has_nvidia_driver() -> bool:
-    """Whether there may be a CUDA GPU: asked of the system, since torch takes a second to import."""
+def automatic_device() -> torch.device:
+    """The first GPU that torch finds: CUDA (or ROCm), Intel's XPU, Apple's MPS; the CPU without one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if hasattr(torch, "xpu") and torch.xpu.is_available():
+        return torch.device("xpu")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def may_have_gpu() -> bool:
+    """Whether there may be a GPU that torch can use: asked of the system, since torch takes a second to import."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
     windows = Path(os.environ.get("SYSTEMROOT", "/"), "System32", "nvcuda.dll")
-    return Path("/proc/driver/nvidia/version").exists() or windows.exists()
+    return windows.exists() or any(Path(driver).exists() for driver in DRIVERS) or "xpu" in _torch_build()
+
+
+def _torch_build() -> str:
+    """What the installed torch is built for, such as ``cu128`` or ``xpu``, where its version says so."""
+    try:
+        return version("torch").partition("+")[2]
+    except PackageNotFoundError:
+        return ""
 
 
 def describe_device(device: torch.device) -> str:
@@ -65,5 +99,6 @@ def cpu_threads() -> int:
 
 
 def cpu_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use: those it is bound to, and what the quota of a container grants."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(bound, containers.cores() or bound)

@@ -2,82 +2,96 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cmmdl.runtimes.containers import memory_left
 
 if TYPE_CHECKING:
     import torch
 
-BYTES_PER_PIXEL = 64 * 4 * 9
-"""Peak memory of the network for each pixel on a CPU, where it works in bands: nine maps of 64 float32 channels."""
+FLOAT = 4
+SINGLES = 25
+"""Maps of one channel that a network has beside its own: sources, result, windows, what the allocator rounds up."""
 
-BYTES_PER_PIXEL_WHOLE = 64 * 4 * 20
-"""The same where it does not, on a GPU; and what is assumed of modules and files that do not say."""
 
-BYTES_PER_PIXEL_WITHOUT_WEIGHTS = 64 * 4
+def bytes_in_bands(width: int) -> float:
+    """Peak memory of the full network for each pixel on a CPU, where it works in bands: nine maps of its width.
+
+    Measured with widths of 8, 16, 32 and 64 on 480x640 to 240x320 pixels: 367, 567, 1011 and 2255 bytes.
+    """
+    return FLOAT * (9 * width + SINGLES)
+
+
+def bytes_as_a_whole(width: int) -> float:
+    """The same where it does not work in bands, on a GPU."""
+    return FLOAT * (20 * width + SINGLES)
+
+
+BYTES_PER_PIXEL = bytes_in_bands(64)
+BYTES_PER_PIXEL_WHOLE = bytes_as_a_whole(64)
+"""What is assumed of modules and files that do not say."""
+
+BYTES_PER_PIXEL_WITHOUT_WEIGHTS = 64 * FLOAT
 """The same for a method without weights: some dozens of maps of one channel."""
 
-_GROUPS = Path("/sys/fs/cgroup")
+WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "ALLOC_FAILED",  # cuFFT, cuBLAS, cuDNN, hipFFT
+    "CUFFT_INTERNAL_ERROR",  # what cuFFT says when its plan finds no room
+    "CUBLAS_STATUS_NOT_INITIALIZED",  # what cuBLAS says when its workspace finds none
+    "CUDNN_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "rocblas_status_memory_error",
+    "miopenStatusAllocFailed",
+)
+"""What libraries write where memory is short: torch on CPUs and GPUs, NVIDIA's, AMD's."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory was short; torch raises plain ``RuntimeError`` for it."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in WORDS)
 
 
 def available_bytes(device: torch.device | str) -> int | None:
     """Memory that can still be taken on a device, in bytes; ``None`` where that is unknown.
 
-    On a CPU the smallest of: what the system has free, what the control group of a container or service leaves,
-    and what ``ulimit -v`` leaves.
+    On a CPU, and on Apple's GPU, which shares its memory, the smallest of: what the system has free, what the control
+    group of a container or service leaves, and what ``ulimit -v`` leaves.
     """
-    if str(device).startswith("cuda"):
-        import torch
-
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + kept
-    known = [size for size in (_system(), _control_groups(), _address_space()) if size is not None]
+    if str(device).startswith(("cuda", "xpu")):
+        return _on_gpu(str(device))
+    known = [size for size in (_system(), memory_left(), _address_space()) if size is not None]
     return max(min(known), 0) if known else None
 
 
-def _system() -> int | None:
-    """Free memory of the computer, file cache included where the system tells."""
-    for line in _text(Path("/proc/meminfo")).splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
+def _on_gpu(device: str) -> int | None:
+    """What the driver has free, and what torch keeps of it without using it."""
+    import torch
+
+    module = torch.cuda if device.startswith("cuda") else torch.xpu
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
+        kept = module.memory_reserved(device) - module.memory_allocated(device)
+        return int(module.mem_get_info(device)[0]) + kept
+    except RuntimeError:  # a driver that does not tell
         return None
 
 
-def _control_groups() -> int | None:
-    """What the tightest control group around this process leaves, in version 2 or 1 of their interface."""
-    left: list[int | None] = []
-    for line in _text(Path("/proc/self/cgroup")).splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "memory":
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            left += [_left(folder, *names) for folder in _upwards(_GROUPS / "memory", path)]
-        elif controllers == "":
-            names = ("memory.max", "memory.current", "inactive_file")
-            left += [_left(folder, *names) for folder in _upwards(_GROUPS, path)]
-    return min((size for size in left if size is not None), default=None)
+def _system() -> int | None:
+    """Memory that programs can take without swapping, as the system tells: Linux, macOS and Windows."""
+    import psutil
 
-
-def _upwards(root: Path, path: str) -> list[Path]:
-    """A folder below ``root`` and all above it, up to ``root``."""
-    folder = root / path.lstrip("/")
-    return [f for f in (folder, *folder.parents) if f.is_relative_to(root)]
-
-
-def _left(folder: Path, limit: str, used: str, cache: str) -> int | None:
-    """Limit less use of one control group; file cache that can be dropped does not count as used."""
-    most, now = _text(folder / limit).strip(), _text(folder / used).strip()
-    if not (most.isdigit() and now.isdigit()):
+    try:
+        return int(psutil.virtual_memory().available)
+    except (OSError, RuntimeError):
         return None
-    counts = dict(line.split() for line in _text(folder / "memory.stat").splitlines() if line.count(" ") == 1)
-    return int(most) - int(now) + int(counts.get(cache, 0))
 
 
 def _address_space() -> int | None:
-    """What ``ulimit -v`` leaves of the address space."""
+    """What ``ulimit -v`` leaves of the address space, on Linux."""
     pages = _text(Path("/proc/self/statm")).split()
     if not pages:
         return None

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cmmdl.errors import UserError
 from cmmdl.files.arrays import Pixels
+from cmmdl.runtimes.base import Backend
 from cmmdl.runtimes.device import cpu_name, cpu_threads
 from cmmdl.runtimes.memory import BYTES_PER_PIXEL_WHOLE
 from cmmdl.runtimes.signature import Signature, from_text, sides_of
@@ -34,6 +35,7 @@ class OnnxBackend:
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
         ort = import_onnxruntime()
+        self._arguments = (path, threads)
         self.threads = threads or cpu_threads()
         try:
             self.session = ort.InferenceSession(Path(path).read_bytes(), self._options(ort), ["CPUExecutionProvider"])
@@ -46,6 +48,9 @@ class OnnxBackend:
         self.precision = self.signature.precision
         self.reach = self.signature.reach
         self.bytes_per_pixel = self.signature.bytes_per_pixel or BYTES_PER_PIXEL_WHOLE
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, self._arguments
 
     def _options(self, ort: Any) -> Any:
         options = ort.SessionOptions()
@@ -63,6 +68,10 @@ class OnnxBackend:
             if "alloc" in str(error):
                 raise MemoryError(str(error)) from error
             raise
+
+    def side_by_side(self, count: int) -> list[Backend]:
+        """One session of one thread, which the threads that call it bring themselves."""
+        return [OnnxBackend(self._arguments[0], threads=1)] * count if count > 1 else [self]
 
     def describe(self) -> str:
         """The device and the runtime in words."""
@@ -91,3 +100,8 @@ def _signature(session: Any, name: str) -> Signature:
         raise UserError(f"{name}: has the inputs {told}; two float inputs ir and vis of (B, 1, H, W) are needed")
     shape = sides_of(inputs["vis"][1], name)
     return from_text(dict(session.get_modelmeta().custom_metadata_map), name, shape)
+
+
+def _reopen(path: str | Path, threads: int | None) -> OnnxBackend:
+    """A backend as it was before it was pickled."""
+    return OnnxBackend(path, threads=threads)

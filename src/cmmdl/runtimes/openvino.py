@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from cmmdl.errors import UserError
 from cmmdl.files.arrays import Pixels
+from cmmdl.runtimes.base import Backend
 from cmmdl.runtimes.device import cpu_name, cpu_threads
 from cmmdl.runtimes.memory import BYTES_PER_PIXEL_WHOLE
 from cmmdl.runtimes.signature import Signature, from_text, sides_of
@@ -17,10 +19,14 @@ from cmmdl.runtimes.signature import Signature, from_text, sides_of
 class OpenVinoBackend:
     """An exported network, as a `cmmdl.runtimes.Backend`.
 
+    A request of OpenVINO holds the pictures it works on, so each thread has one of its own. A pickled backend opens its
+    file again.
+
     Args:
         path: An ``.xml`` file of OpenVINO, whose ``.bin`` lies beside it, or an ``.onnx`` file; with two inputs
             ``ir`` and ``vis`` of ``(B, 1, H, W)`` float32.
         threads: CPU threads; ``None`` asks `cmmdl.runtimes.device.cpu_threads`.
+        streams: Pictures that are computed at once, each on its share of the threads.
         bfloat16: Compute in bfloat16 where the processor can. OpenVINO would do so by itself; here it is asked for.
 
     Raises:
@@ -31,8 +37,11 @@ class OpenVinoBackend:
     device = "cpu"
     model = None
 
-    def __init__(self, path: str | Path, *, threads: int | None = None, bfloat16: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, *, threads: int | None = None, bfloat16: bool = False, streams: int = 1
+    ) -> None:
         core = import_openvino().Core()
+        self._arguments = (path, threads, bfloat16, streams)
         self.threads = threads or cpu_threads()
         model = read_network(core, Path(path))
         self.signature = _signature(model, str(path))
@@ -41,16 +50,32 @@ class OpenVinoBackend:
         self.bytes_per_pixel = self.signature.bytes_per_pixel or BYTES_PER_PIXEL_WHOLE
         settings = {
             "INFERENCE_NUM_THREADS": self.threads,
-            "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         }
-        self.request = core.compile_model(model, "CPU", settings).create_infer_request()
+        apart = {"NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}
+        settings |= {"PERFORMANCE_HINT": "LATENCY"} if streams == 1 else apart
+        self._compiled = core.compile_model(model, "CPU", settings)
+        self._requests = threading.local()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, self._arguments
+
+    def _request(self) -> Any:
+        """The request of this thread."""
+        if not hasattr(self._requests, "mine"):
+            self._requests.mine = self._compiled.create_infer_request()
+        return self._requests.mine
+
+    def side_by_side(self, count: int) -> list[Backend]:
+        """The network compiled anew with a stream for each thread; none is tied to a core."""
+        path, _, bfloat16, _ = self._arguments
+        return [OpenVinoBackend(path, threads=count, bfloat16=bfloat16, streams=count)] * count if count > 1 else [self]
 
     def run(self, ir: Pixels, vis: Pixels) -> NDArray[Any]:
         """Fuses ``(B, 1, H, W)`` float32."""
         inputs = self.signature.inputs(ir, vis)
         try:
-            return self.request.infer(inputs, share_inputs=True)[0]
+            return self._request().infer(inputs, share_inputs=True)[0]
         except RuntimeError as error:
             if "alloc" in str(error):
                 raise MemoryError(str(error)) from error
@@ -82,7 +107,7 @@ def read_network(core: Any, path: Path) -> Any:
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; check the path")
-    if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
+    if path.suffix.lower() == ".xml" and not path.with_suffix(".bin").is_file():
         raise UserError(f"{path}: its weights {path.with_suffix('.bin').name} are not beside it; copy both files")
     try:
         return core.read_model(str(path))
@@ -108,3 +133,8 @@ def _metadata(model: Any) -> dict[str, str]:
             found = model.get_rt_info(path).value
             return {key if "." in key else f"cmmdl.{key}": str(value) for key, value in found.items()}
     return {}
+
+
+def _reopen(path: str | Path, threads: int | None, bfloat16: bool, streams: int) -> OpenVinoBackend:
+    """A backend as it was before it was pickled."""
+    return OpenVinoBackend(path, threads=threads, bfloat16=bfloat16, streams=streams)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +54,9 @@ def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     for path in paths:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+        except Exception:  # damaged files make the unpickler raise anything
             continue
-        if state.get("format") == FORMAT:
+        if isinstance(state, dict) and state.get("format") == FORMAT:
             return dict(state)
     if paths:
         raise UserError(f"{folder}: none of its checkpoints can be read: delete them, or choose another run folder")
@@ -77,3 +75,18 @@ def refuse_changes(config: TrainConfig, saved: dict[str, Any], folder: Path) -> 
             f"{folder}: started with different settings ({', '.join(changed)}): "
             "use another run folder (-o), or pass --accept-changes to continue with the new ones"
         )
+
+
+def refuse_other_ranges(ranges: list[list[str]], saved: list[list[str]] | None, folder: Path) -> None:
+    """Stop if a run is continued with other values for black and white, as files that were added can cause.
+
+    Raises:
+        UserError: Naming both ranges.
+    """
+    for number, (now, before) in enumerate(zip(ranges, saved or [], strict=False)):
+        for side, one, other in zip(("ir_range", "vis_range"), now, before, strict=True):
+            if one != other:
+                raise UserError(
+                    f"{folder}: begun with {side} {other} of source {number + 1}, and its pictures now give {one}: "
+                    "restore them, use another run folder (-o), or continue by --accept-changes"
+                )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
 
+from cmmdl.files.ranges import parse_range
 from cmmdl.models.cmmdl import CMMDLConfig
 from cmmdl.models.networks import NETWORKS
 from cmmdl.models.rt import CMMDLRTConfig
@@ -42,6 +44,10 @@ class Source(Section):
             marks are found.
         vis_name: The same of visible files.
         recursive: Pair the folders below as well, each with that of the same name.
+        ir_range: Which values of infrared pictures mean black and white: ``LOW:HIGH``, percentages ``1%:99%``, ``auto``
+            (what all pictures of this source together span, where that is less than half of their type), ``each``
+            (``auto`` for each picture) or ``type``.
+        vis_range: The same of visible pictures; by default ``type``, with a note where they hardly use it.
     """
 
     ir: Path
@@ -52,6 +58,14 @@ class Source(Section):
     ir_name: str = ""
     vis_name: str = ""
     recursive: bool = False
+    ir_range: str = "auto"
+    vis_range: str | None = None
+
+    @model_validator(mode="after")
+    def _ranges_are_ranges(self) -> Source:
+        parse_range(self.ir_range, "ir")
+        parse_range(self.vis_range, "vis")
+        return self
 
 
 def did_you_mean(key: str, names: tuple[str, ...]) -> str:
@@ -76,6 +90,16 @@ def _known(names: tuple[str, ...]) -> AfterValidator:
 
 Weights = Annotated[dict[str, float], _known(TERMS)]
 Targets = Annotated[dict[str, float], _known(tuple(SPREAD))]
+
+
+def _is_device(name: str) -> str:
+    """Refuses what is no name of a device; whether it is there is seen when the run starts."""
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", name):
+        raise ValueError(f"{name!r} is not a device; write auto, cpu, cuda, cuda:1, mps or xpu")
+    return name
+
+
+Device = Annotated[str, AfterValidator(_is_device)]
 
 
 class DataConfig(Section):
@@ -176,6 +200,8 @@ class ValidationConfig(Section):
         ir_name: As of a source.
         vis_name: As of a source.
         recursive: As of a source.
+        ir_range: As of a source.
+        vis_range: As of a source.
     """
 
     ir: Path | None = None
@@ -187,6 +213,8 @@ class ValidationConfig(Section):
     ir_name: str = ""
     vis_name: str = ""
     recursive: bool = False
+    ir_range: str = "auto"
+    vis_range: str | None = None
 
 
 class RunConfig(Section):
@@ -199,7 +227,7 @@ class RunConfig(Section):
         seed: Seed of the weights, the crops and everything random.
         init: Weights to start from: a name of ``cmmdl models`` or a file. The ``model`` table is then theirs,
             but for ``model.border``.
-        device: ``auto`` takes the accelerator where there is one.
+        device: ``auto`` takes the GPU where there is one, as fusing does; else ``cpu``, ``cuda:1``, ``mps``, ...
         precision: ``auto`` is bfloat16 on GPUs that have it and float32 elsewhere.
         threads: CPU threads; 0 leaves PyTorch's choice.
         save_every: Steps between checkpoints.
@@ -214,7 +242,7 @@ class RunConfig(Section):
     stop_after: AtLeast0 = 0
     seed: AtLeast0 = 0
     init: str | None = None
-    device: Literal["auto", "cpu"] = "auto"
+    device: Device = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: AtLeast0 = 0
     save_every: AtLeast1 = 500

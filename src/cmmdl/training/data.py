@@ -21,10 +21,11 @@ from torch.utils.data import Dataset
 
 from cmmdl.errors import UserError
 from cmmdl.files.colour import BLUE, GREEN, RED
-from cmmdl.files.images import read_image
 from cmmdl.files.listing import composed, list_images
 from cmmdl.files.naming import Naming
 from cmmdl.files.pairs import match_folders, nothing_pairs
+from cmmdl.files.ranges import BY_TYPE, RangeRule, Side, range_of, settled
+from cmmdl.files.reading import read_picture
 from cmmdl.training.config import DataConfig, Source
 
 Planes = NDArray[Any]
@@ -41,13 +42,14 @@ class Pair:
     ir: Path
     vis: Path
     mask: Path | None = None
+    ranges: tuple[RangeRule, RangeRule] = (BY_TYPE, BY_TYPE)
     planes: Planes | None = field(default=None, repr=False)
 
     def load(self) -> Planes:
         """The planes ``(3, H, W)`` uint8, from memory or from the files."""
         if self.planes is not None:
             return self.planes
-        ir, vis = read_luma(self.ir), read_luma(self.vis)
+        ir, vis = read_luma(self.ir, self.ranges[0], "ir"), read_luma(self.vis, self.ranges[1], "vis")
         mask = np.zeros_like(ir) if self.mask is None else read_luma(self.mask)
         if not ir.shape == vis.shape == mask.shape:
             sizes = " and ".join(f"{x.shape[1]}x{x.shape[0]}" for x in (ir, vis, mask)[: 3 if self.mask else 2])
@@ -55,10 +57,20 @@ class Pair:
         return np.stack([ir, vis, mask])
 
 
-def read_luma(path: Path) -> NDArray[np.uint8]:
-    """A picture's luma (full-range BT.601) as ``(H, W)`` uint8, whatever its depth and colours."""
-    image = read_image(path)
-    levels = image.astype(np.float32) * {"uint8": 1.0, "uint16": 1 / 257.0}.get(image.dtype.name, 255.0)
+def read_luma(path: Path, rule: RangeRule = BY_TYPE, side: Side = "ir") -> NDArray[np.uint8]:
+    """A picture's luma (full-range BT.601) as ``(H, W)`` uint8, whatever its depth and colours.
+
+    Args:
+        path: The file.
+        rule: Which values mean black and white.
+        side: Whose option messages name.
+    """
+    picture = read_picture(path)
+    (low, high), _ = range_of(picture.array, picture.white, rule, side=side, name=str(path))
+    if picture.array.dtype == np.uint8 and (low, high) == (0, 255):
+        levels = picture.array.astype(np.float32)
+    else:
+        levels = ((picture.array.astype(np.float64) - low) * (255 / (high - low))).clip(0, 255).astype(np.float32)
     if levels.ndim == 3:
         levels = levels @ np.array([RED, GREEN, BLUE], dtype=np.float32)
     return np.asarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
@@ -85,7 +97,17 @@ def find_pairs(source: Source) -> tuple[list[Pair], list[str]]:
     pairs = [Pair(key, *files) for key, files in matched.both.items() if key not in left_out]
     if not pairs:
         raise UserError(f"{source.leave_out} leaves no pair of {source.ir} and {source.vis}: shorten the list")
-    return with_masks(pairs, source), notes
+    ranges, more = _ranges([*matched.both.values()], source)
+    for pair in pairs:
+        pair.ranges = ranges
+    return with_masks(pairs, source), [*notes, *more]
+
+
+def _ranges(files: list[tuple[Path, Path]], source: Source) -> tuple[tuple[RangeRule, RangeRule], list[str]]:
+    """One range a side for all pairs of a source, those that are left out included, and notes on them."""
+    first, notes = settled(source.ir_range, [ir for ir, _ in files], "ir")
+    second, more = settled(source.vis_range, [vis for _, vis in files], "vis")
+    return (first, second), [*notes, *more]
 
 
 def with_masks(pairs: list[Pair], source: Source) -> list[Pair]:
@@ -143,7 +165,8 @@ class Crops(Dataset[dict[str, Any]]):
 
     Attributes:
         pairs: The pairs of each source.
-        notes: What the user should know: unpaired files.
+        ranges: What is black and white in each source, as texts: of its infrared and of its visible pictures.
+        notes: What the user should know: unpaired files, ranges that were found.
     """
 
     def __init__(self, config: DataConfig, seed: int) -> None:
@@ -155,6 +178,7 @@ class Crops(Dataset[dict[str, Any]]):
             pairs, notes = find_pairs(source)
             self.pairs.append(pairs)
             self.notes += notes
+        self.ranges = [[rule.describe() for rule in pairs[0].ranges] for pairs in self.pairs]
         weights = np.array([source.weight for source in config.sources])
         self._chances = weights / weights.sum()
         self._keep_in_memory(config.memory_mb * 2**20)

@@ -22,7 +22,13 @@ from torch.utils.data import DataLoader
 from cmmdl.errors import UserError
 from cmmdl.metrics.correlation import correlation
 from cmmdl.training.batchnorm import use_global_statistics
-from cmmdl.training.checkpoint import newest_checkpoint, open_folder, refuse_changes, save_checkpoint
+from cmmdl.training.checkpoint import (
+    newest_checkpoint,
+    open_folder,
+    refuse_changes,
+    refuse_other_ranges,
+    save_checkpoint,
+)
 from cmmdl.training.config import TrainConfig
 from cmmdl.training.data import Crops, batch_numbers, short_list
 from cmmdl.training.journal import Journal
@@ -90,6 +96,8 @@ class Training:
             restore_state(optimizer, self.network, saved["optimizer"])
         self.model, self.optimizer = self.accelerator.prepare(self.network, optimizer)
         self.crops = Crops(self.config.data, self.config.run.seed)
+        if saved and not accept_changes:
+            refuse_other_ranges(self.crops.ranges, saved.get("ranges"), self.folder)
         self.validation = validation_pairs(self.config.val)
         self.saved_at, self.last_saved = time.monotonic(), self.step
 
@@ -205,7 +213,7 @@ class Training:
             state = {
                 "step": self.step, "best": self.best, "config": self.config.model_dump(mode="json"),
                 "model": self.network.state_dict(), "average": self.average.module.state_dict(),
-                "optimizer": state_by_name(self.optimizer.optimizer, self.network),
+                "optimizer": state_by_name(self.optimizer.optimizer, self.network), "ranges": self.crops.ranges,
             }  # fmt: skip
             save_checkpoint(self.folder, state, self.config.run.keep)
         self.saved_at, self.last_saved = time.monotonic(), self.step

@@ -38,7 +38,7 @@ def validation_pairs(config: ValidationConfig) -> list[Pair]:
         return []
     if config.ir is None or config.vis is None:
         raise UserError("validation needs both folders: --val-ir and --val-vis (val.ir and val.vis)")
-    names = {name: getattr(config, name) for name in ("ir_name", "vis_name", "recursive")}
+    names = {name: getattr(config, name) for name in ("ir_name", "vis_name", "recursive", "ir_range", "vis_range")}
     pairs, _ = find_pairs(Source(ir=config.ir, vis=config.vis, **names))
     if config.only:
         wanted = read_stems(config.only)

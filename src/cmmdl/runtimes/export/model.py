@@ -17,7 +17,8 @@ from cmmdl.runtimes import Backend
 from cmmdl.runtimes.export.agreement import Agreement, check_agreement
 from cmmdl.runtimes.export.onnx import import_exporter, to_onnx
 from cmmdl.runtimes.export.precision import calibration_pairs, to_float16, to_int8
-from cmmdl.runtimes.pytorch import bytes_per_pixel, merged
+from cmmdl.runtimes.memory import FLOAT
+from cmmdl.runtimes.pytorch import bytes_per_pixel, merged, reach
 from cmmdl.runtimes.signature import Signature
 from cmmdl.weights.loading import load_model
 from cmmdl.weights.resolving import ExportedFile, Model, Module, resolve
@@ -28,8 +29,9 @@ SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 
 PRECISIONS = ("float32", "float16", "int8")
 
-EXPORTED_BYTES_PER_PIXEL = 64 * 4 * 42
-"""Peak memory of the exported full network for each pixel, as measured at 640x480: no bands of rows as in torch."""
+EXPORTED_MAPS = 42
+"""Maps of its width that the exported full network holds at the peak, as measured at 640x480: no bands of rows as in
+torch."""
 
 
 def export_model(
@@ -76,7 +78,7 @@ def export_model(
         weights,
         precision,
         _bytes_per_pixel(module),
-        getattr(module, "reach", None),
+        reach(module),
     )
     data = _in_precision(to_onnx(module, facts.to_text()), precision, calibration, facts)
     with TemporaryDirectory() as folder:
@@ -85,7 +87,8 @@ def export_model(
         agreement = check_agreement(_opened(draft, format), module, precision)
         for part in (draft.with_suffix(".bin"), draft):  # the .xml last: where it is, its weights are
             if part.exists():
-                write_bytes(output.with_suffix(part.suffix), part.read_bytes())
+                named = part.suffix == SUFFIXES[format]
+                write_bytes(output if named else output.with_suffix(part.suffix), part.read_bytes())
     return agreement
 
 
@@ -94,7 +97,7 @@ def _check_arguments(output: Path, format: str, precision: str) -> None:
         raise UsageError(f"format {format!r} is unknown; choose from {', '.join(FORMATS)}")
     if precision not in PRECISIONS:
         raise UsageError(f"precision {precision!r} is unknown; choose from {', '.join(PRECISIONS)}")
-    if output.suffix != SUFFIXES[format]:
+    if output.suffix.lower() != SUFFIXES[format]:
         raise UsageError(f"{output}: an {format} file ends in {SUFFIXES[format]}; rename the output or change --format")
     if not output.parent.is_dir():
         raise UserError(f"{output}: there is no folder {output.parent}; create it first")
@@ -108,7 +111,10 @@ def _inference_module(model: Model) -> nn.Module:
 
 
 def _bytes_per_pixel(module: nn.Module) -> float:
-    return EXPORTED_BYTES_PER_PIXEL if isinstance(module, CMMDL) else bytes_per_pixel(module, device("cpu"))
+    """Peak memory of the exported network for each pixel."""
+    if isinstance(module, CMMDL):
+        return FLOAT * EXPORTED_MAPS * module.config.width
+    return bytes_per_pixel(module, device("cpu"))
 
 
 def _in_precision(data: bytes, precision: str, calibration: tuple[Path, Path] | None, facts: Signature) -> bytes:
