@@ -83,8 +83,8 @@ def search_near(ir: Plane, vis: Plane) -> Guess:
 
 def search_wide(ir: Plane, vis: Plane) -> Guess:
     """The best transform between pictures of unlike fields of view, either one the wider."""
-    search = Search(ir, vis, 112)
-    return refined(ir, vis, starts(search, scales(0.35, 0.79, 1.1) + scales(1.26, 2.4, 1.1), (-6, -2, 2, 6), 4))
+    search = Search(ir, vis, 144)
+    return refined(ir, vis, starts(search, scales(0.35, 0.79, 1.1) + scales(1.26, 2.4, 1.1), (-5, 0, 5), 4))
 
 
 def starts(search: Search, ratios: list[float], angles: tuple[float, ...], count: int) -> list[Start]:
