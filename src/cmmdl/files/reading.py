@@ -92,7 +92,7 @@ def quiet_decoders() -> None:
     warnings.filterwarnings("ignore", module="PIL")
     for name in ("tifffile", "netpbmfile", "pillow_heif"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    cv2.setLogLevel(0)
 
 
 def _check_file(path: Path) -> None:
