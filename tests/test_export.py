@@ -110,10 +110,12 @@ def test_calibration_on_folders(weights: Path, tmp_path: Path) -> None:
 
     for side in ("ir", "vis", "other"):
         (tmp_path / side).mkdir()
-    for number in range(3):
-        for side, picture in zip(("ir", "vis"), synthetic_pair(40, 56, number), strict=True):
+    for number, size in enumerate(((40, 56), (64, 48), (40, 56))):  # of two sizes
+        for side, picture in zip(("ir", "vis"), synthetic_pair(*size, number), strict=True):
             write_image(tmp_path / side / f"{number}.png", picture)
-    out = tmp_path / "small.onnx"
+    write_image(tmp_path / "ir/3.png", synthetic_pair(40, 56, 3)[0])
+    write_image(tmp_path / "vis/3.png", synthetic_pair(24, 56, 3)[1])  # not registered: left out
+    out = tmp_path / "small.ONNX"
     export_model(weights, out, precision="int8", calibration=(tmp_path / "ir", tmp_path / "vis"))
     assert out.exists()
     with pytest.raises(UserError, match=r"other holds no picture"):

@@ -34,7 +34,7 @@ Source: TypeAlias = "str | Path | Image.Image | NDArray[Any] | Tensor"
 
 Result: TypeAlias = "NDArray[Any] | Image.Image | Tensor"
 
-Kind = Literal["array", "pillow", "tensor"]
+Kind = Literal["array", "batch", "pillow", "tensor"]
 
 DEPTHS = ("uint8", "uint16", "float32")
 
@@ -133,6 +133,33 @@ def take(source: Source, *, name: str, side: Side = "ir", given: Given = None, m
     if is_tensor(source):
         return _ranged(_tensor_pixels(source, name), None, rule, side, _loose("tensor", source.ndim, name))
     raise UnusableError(f"{name} is a {type(source).__name__}; give a path, a Pillow picture, an array or a tensor")
+
+
+def take_batch(source: NDArray[Any] | Tensor, *, name: str, side: Side = "ir", given: Given = None) -> Picture:
+    """Takes several pictures of one size; a range that is found is that of all of them.
+
+    Args:
+        source: An array ``(B, H, W)`` or ``(B, H, W, C)``, a tensor ``(B, H, W)`` or ``(B, C, H, W)``.
+        name: How messages call it.
+        side: Whose options messages name.
+        given: As in `take`.
+
+    Raises:
+        UserError: If it is something else, holds NaN, or needs a range that was not given.
+    """
+    rule, tensor = parse_range(given, side), is_tensor(source)
+    if not tensor and not isinstance(source, np.ndarray):
+        raise UnusableError(f"{name} is a {type(source).__name__}; give an array or a tensor of a batch")
+    if source.ndim not in (3, 4):
+        shapes = "(B, H, W) or (B, C, H, W)" if tensor else "(B, H, W) or (B, H, W, 3)"
+        raise UnusableError(f"{name}: a batch has the shape {shapes}, not {tuple(source.shape)}")
+    loose: Any = source
+    if tensor:
+        pixels: Pixels = _tensor_pixels(loose[:, None] if source.ndim == 3 else loose, name)
+        return _ranged(pixels, None, rule, side, _loose("tensor", 4, name))
+    planes = loose[..., None] if source.ndim == 3 else loose
+    pixels = np.concatenate([_array_pixels(one, name) for one in planes]) if len(planes) else _sound(planes, name)
+    return _ranged(pixels, None, rule, side, _loose("batch", source.ndim, name))
 
 
 def _loose(kind: Kind, ndim: int, name: str) -> Picture:
@@ -248,6 +275,8 @@ def _as_kind(pixels: Pixels, like: Picture) -> Result:
     """``(B, C, H, W)`` as the kind that ``like`` came as."""
     if like.kind == "tensor":
         return pixels.reshape(pixels.shape[-like.ndim :] if _keeps_ndim(pixels, like) else pixels.shape[1:])
+    if like.kind == "batch":
+        return pixels[:, 0] if pixels.shape[1] == 1 and like.ndim == 3 else pixels.transpose(0, 2, 3, 1)
     array = pixels[0].transpose(1, 2, 0)
     if array.shape[2] == 1 and like.ndim == 2:
         array = array[..., 0]

@@ -6,7 +6,6 @@ import hashlib
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
@@ -61,7 +60,7 @@ def _metadata(data: bytes, path: Path) -> dict[str, str]:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         metadata = header.get("__metadata__", {})
         return {str(key): str(value) for key, value in metadata.items()}
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise UnreadableError(
             f"{path}: not a safetensors file; use one that cmmdl train or cmmdl convert wrote"
         ) from error
@@ -76,7 +75,7 @@ def _read_model(path: Path, sha256: str = "") -> nn.Module:
         state: dict[str, Tensor] = load(data)
         model = build(metadata.get("architecture", "cmmdl"), json.loads(metadata["config"]))
         model.load_state_dict(state)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a damaged header can ask for anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: does not hold the weights of a CMMDL network ({reason})") from error
     return model.eval()

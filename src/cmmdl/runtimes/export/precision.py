@@ -94,7 +94,7 @@ def calibration_pairs(folders: tuple[Path, Path] | None) -> Iterator[Pair]:
     matched = match_folders(*folders)
     if not matched.both:
         raise UserError(nothing_pairs(*folders, matched))
-    files = list(matched.both.values())
+    files, alike = list(matched.both.values()), 0
     rules: dict[Side, RangeRule] = {"ir": settled("auto", [ir for ir, _ in files], "ir")[0]}
     rules["vis"] = RangeRule("default")
     for pair in files[:: -(-len(files) // PAIRS)]:
@@ -103,7 +103,10 @@ def calibration_pairs(folders: tuple[Path, Path] | None) -> Iterator[Pair]:
             for side, path in zip(rules, pair, strict=True)
         )
         if ir.shape == vis.shape:
+            alike += 1
             yield ir, vis
+    if not alike:
+        raise UserError(f"{folders[0]} and {folders[1]} hold no pair of one size; register the pictures first")
 
 
 class _Reader:
