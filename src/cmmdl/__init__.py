@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cmmdl.files.thermal import Thermal as Thermal
     from cmmdl.files.thermal import read_thermal as read_thermal
     from cmmdl.fusion.fuser import Fuser as Fuser
+    from cmmdl.fusion.stream import fuse_stream as fuse_stream
     from cmmdl.weights.cards import available_models as available_models
     from cmmdl.weights.loading import load_model as load_model
 
@@ -26,6 +27,7 @@ _HOME = {
     "Thermal": "cmmdl.files.thermal",
     "UserError": "cmmdl.errors",
     "available_models": "cmmdl.weights.cards",
+    "fuse_stream": "cmmdl.fusion.stream",
     "load_model": "cmmdl.weights.loading",
     "read_thermal": "cmmdl.files.thermal",
 }
@@ -35,6 +37,7 @@ __all__ = [
     "UserError",
     "__version__",
     "available_models",
+    "fuse_stream",
     "load_model",
     "metrics",
     "read_thermal",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
+from cmmdl.cli.fuse_clip import SOURCE, check_no_pictures, check_unused, clip_options, fuse_clip, wants_clip
 from cmmdl.cli.fuse_thermal import (
     FuseCommand,
     model_of,
@@ -37,10 +38,15 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
 
 
 @click.command("fuse", cls=FuseCommand)
-@click.argument("ir", type=PATH)
-@click.argument("vis", type=PATH, required=False)
+@click.argument("ir", type=SOURCE)
+@click.argument("vis", type=SOURCE, required=False)
 @click.option(
-    "-o", "--output", "out", type=PATH, required=True, help="File to write, or folder if the inputs are folders."
+    "-o",
+    "--output",
+    "out",
+    type=PATH,
+    required=True,
+    help="File to write, or folder if the inputs are folders; of clips a video, a folder of frames, or -.",
 )
 @click.option("--model", default="cmmdl-ivf", show_default=True, metavar="NAME_OR_PATH", help="See `cmmdl models`.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
@@ -81,6 +87,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     help="Whose colour is kept where both have some.",
 )
 @range_options()
+@clip_options
 @click.option("--resize-ir", is_flag=True, help="Resize infrared pictures of another size and the same aspect.")
 @thermal_options
 @click.option(
@@ -94,11 +101,14 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
 @placing_options
 @strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and notes about what a result shows only.")
-def command(ir: Path, vis: Path | None, out: Path, **options: Any) -> None:
+def command(ir: Path | str, vis: Path | str | None, out: Path, **options: Any) -> None:
     """Fuse an infrared with a visible picture, or MRI with CT, PET or SPECT: two files, or two folders by file stem.
 
     Without VIS, IR is a file that holds both, or a folder of them: a radiometric JPEG with its photo, or, with
     --split rgbt, a picture of four channels.
+
+    Also two clips: video files, cameras, streams, numbered pictures, TIFF files of many pages, or raw frames from a
+    pipe (-). Frames are paired by their times.
 
     \b
     Examples:
@@ -113,17 +123,23 @@ def command(ir: Path, vis: Path | None, out: Path, **options: Any) -> None:
       cmmdl fuse ir.png vis.png -o fused.png --model model.onnx
       cmmdl fuse ir.tif vis.tif -o fused.tif --tile 512 --max-pixels 400000000
       cmmdl fuse FLIR.jpg -o fused.png --palette iron --temperature celsius.tif
+      cmmdl fuse ir.mp4 vis.mp4 -o fused.mp4 --model cmmdl-rt --steady
+      cmmdl fuse ir/%06d.png vis.mkv -o frames --fps 9 --offset 0.4
+      cmmdl fuse rtsp://camera/ir rtsp://camera/vis -o fused.mkv --model cmmdl-rt --duration 60
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
         raise UsageError("--overwrite and --skip-existing cannot be combined; give one of them")
+    if vis is not None and wants_clip(ir, vis, out):
+        sys.exit(_fuse_clip(ir, vis, out, options))
+    check_unused(options)
     options["naming"] = take_naming(options)
     if options["depth"]:
         _check_depth(out, options["depth"], options["suffix"])
-    settle(options, out, folder=ir.is_dir())
+    settle(options, out, folder=Path(ir).is_dir())
     options["one_file"] = vis is None
     _check_placing(options)
     try:
-        sys.exit(_run(ir, ir if vis is None else vis, out, options))
+        sys.exit(_run(Path(ir), Path(ir if vis is None else vis), out, options))
     except OSError as error:
         raise UserError(f"{error.filename or out}: {error.strerror}; check the path and its permissions") from error
 
@@ -137,6 +153,19 @@ def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
         folder, file = (ir, vis) if ir.is_dir() else (vis, ir)
         raise UsageError(f"{folder} is a folder and {file} a file; give two files or two folders")
     return (_fuse_folders if ir.is_dir() else _fuse_files)(ir, vis, out, options)
+
+
+def _fuse_clip(ir: Path | str, vis: Path | str, out: Path, options: dict[str, Any]) -> int:
+    """Two clips; returns the exit code."""
+    from cmmdl.fusion.options import FuseOptions
+
+    check_no_pictures(options)
+    _check_placing(options)
+    asked = {field.name: options[field.name] for field in fields(FuseOptions) if field.name in options}
+    pair = FuseOptions(**asked, check=not options["no_check"])
+    return fuse_clip(
+        ir, vis, out, options, lambda notes: _fuser(options, notes), pair, lambda fuser: _where(fuser, options)
+    )
 
 
 def _check_depth(out: Path, depth: str, suffix: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -227,7 +228,7 @@ class Fuser:
         *,
         files: bool = False,
     ) -> Laid:
-        """Reads a pair and lays both on one grid ahead of the call, for example in another thread.
+        """The first of three steps of a call: reads a pair and lays both on one grid, for example in another thread.
 
         Args:
             ir: As in a call.
@@ -236,22 +237,58 @@ class Fuser:
             files: Whether floats beyond [0, 1] in a TIFF are degrees Celsius, as on the command line.
 
         Raises:
-            UserError: If something cannot be read or used.
+            UserError: If something cannot be read or used, or the sizes differ.
         """
         return lay_sources(ir, vis, options, self.take, self.note, files=files)
 
     def fuse_laid(self, laid: Laid, options: FuseOptions = DEFAULTS) -> Result:
         """Fuses what :meth:`lay` gave; where its infrared picture does not reach, the visible one stays."""
-        one, two = laid.ir, laid.vis
         with _memory_errors():
-            dtype = pictures.result_dtype(two, options.depth)
-            check_same_size(one, two)
-            self._tell(one, two)
-            luma = two.luma()
-            infrared = alike(one.luma(), luma)
-            fused = window(infrared, luma, options.pip) if options.pip else self.fuse_luma(infrared, luma)
-            fused = covered(stretched(fused) if self.stretch else fused, luma, laid.cover)
-            return pictures.give(fused, like=two, colour=_colour_of(one, two, options.chroma), dtype=dtype)
+            return self.finish(self.fused_luma(laid, options), laid, options)
+
+    def fused_luma(
+        self, laid: Laid, options: FuseOptions = DEFAULTS, lumas: tuple[Pixels, Pixels] | None = None
+    ) -> Pixels:
+        """The second step: ``(B, 1, H, W)`` floats in [0, 1]; ``lumas`` if they are known already.
+
+        Raises:
+            UserError: If the sizes differ.
+        """
+        check_same_size(laid.ir, laid.vis)
+        self._tell(laid.ir, laid.vis)
+        ir, vis = lumas or self.lumas(laid)
+        fused = window(ir, vis, options.pip) if options.pip else self.fuse_luma(ir, vis)
+        return covered(stretched(fused) if self.stretch else fused, vis, laid.cover)
+
+    def lumas(self, laid: Laid) -> tuple[Pixels, Pixels]:
+        """What the network is given: both lumas, ``(B, 1, H, W)`` floats in [0, 1], of the kind of ``vis``."""
+        luma = laid.vis.luma()
+        return alike(laid.ir.luma(), luma), luma
+
+    def finish(self, luma: Pixels, laid: Laid, options: FuseOptions) -> Result:
+        """The last step: levels, colour and depth."""
+        if options.levels is not None:
+            low, high = options.levels
+            luma = ((luma - low) / (high - low)).clip(0, 1)
+        dtype = pictures.result_dtype(laid.vis, options.depth)
+        return pictures.give(luma, like=laid.vis, colour=_colour_of(laid.ir, laid.vis, options.chroma), dtype=dtype)
+
+    def at_once(self, height: int, width: int) -> int:
+        """How many pictures of a size fit into the memory that is free now, at least one."""
+        return int(max(1, min(1024, self._pixels_that_fit() / (height * width))))
+
+    def side_by_side(self, count: int) -> list[Fuser]:
+        """Fusers for up to so many threads, each of which fuses pictures on a core of its own; results are the same.
+
+        Returns:
+            One a thread, fewer where the runtime is better off with all cores on one picture.
+        """
+        fusers = []
+        for backend in self.backend.side_by_side(count):
+            fuser = copy.copy(self)
+            fuser.backend = backend
+            fusers.append(fuser)
+        return fusers
 
     def _tell(self, ir: Picture, vis: Picture) -> None:
         """Says what is worth knowing about two pictures, each kind once a side."""

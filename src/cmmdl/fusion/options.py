@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from cmmdl.align.transform import WARPS
+from cmmdl.align.transform import WARPS, Alignment
 from cmmdl.align.warp import GRIDS
 from cmmdl.errors import UsageError
+from cmmdl.files.levels import Range
 from cmmdl.files.pictures import DEPTHS
 from cmmdl.files.ranges import Given, parse_range
 from cmmdl.files.thermal import Conditions
@@ -28,7 +29,7 @@ class FuseOptions:
         resize_ir: Resize the infrared picture to the size of the visible one rather than refuse different sizes.
         align: Lay the infrared picture on the visible one where that is sure: ``"auto"`` with the simplest transform
             that explains the pair, or one of :data:`cmmdl.align.transform.WARPS`.
-        transform: A file that ``cmmdl align --save`` wrote, used instead.
+        transform: A file that ``cmmdl align --save`` wrote, or its content, used instead.
         shift: Moves the infrared picture right and down, in pixels of the visible one.
         zoom: Enlarges it about the middle of the visible picture.
         rotate: Turns it clockwise about the same point, in degrees.
@@ -42,6 +43,8 @@ class FuseOptions:
         pip: Show the infrared picture in a window of the visible one instead of fusing: left, top, width and height
             in pixels, or ``"auto"`` for the middle.
         check: Look at each pair of files whether the pictures lie on each other, and say so if not.
+        levels: Values of the fused luma that become black and white, the same for every picture of a clip; ``None``
+            leaves them as they are.
 
     Raises:
         UsageError: If a choice is unknown, or two exclude each other.
@@ -53,7 +56,7 @@ class FuseOptions:
     chroma: Literal["vis", "ir"] = "vis"
     resize_ir: bool = False
     align: str | None = None
-    transform: Path | None = None
+    transform: Path | Alignment | None = None
     shift: tuple[float, float] = (0.0, 0.0)
     zoom: float = 1.0
     rotate: float = 0.0
@@ -64,6 +67,7 @@ class FuseOptions:
     split: Literal["rgbt"] | None = None
     conditions: Conditions = field(default_factory=Conditions)
     pip: tuple[int, int, int, int] | Literal["auto"] | None = None
+    levels: Range | None = None
 
     def __post_init__(self) -> None:
         parse_range(self.ir_range, "ir")

@@ -77,6 +77,8 @@ def base(
 ) -> Alignment:
     """The transform before anything is moved by hand: stored, found, or plain resizing."""
     sizes = (first.shape[1], first.shape[0]), (second.shape[1], second.shape[0])
+    if isinstance(options.transform, Alignment):
+        return options.transform.resized(*sizes)
     if options.transform is not None:
         return stored(str(options.transform), *sizes, ir.name)
     if options.align is None:
