@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from cmmdl.files.arrays import to_numpy
 from cmmdl.files.video.clip import Facts, Frame
+from cmmdl.fusion.drift import Drift
 from cmmdl.fusion.fuser import Fuser
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
-from cmmdl.fusion.drift import Drift
 from cmmdl.fusion.pipeline import ahead, in_order
 from cmmdl.fusion.placing import Placed
 from cmmdl.fusion.steady import Motion, Steady, Still, motion, scene_of
