@@ -286,7 +286,7 @@ def free_port() -> int:
 def test_network_streams_over_the_loopback(tmp_path: Path) -> None:
     ports = [free_port(), free_port()]
     for name, infrared in (("ir.ts", True), ("vis.ts", False)):
-        write_clip(tmp_path / name, times(25, 3), infrared=infrared)
+        write_clip(tmp_path / name, times(25, 8), infrared=infrared)
     addresses = [f"tcp://127.0.0.1:{port}?listen=1" for port in ports]
     command = [*CMMDL, "fuse", *addresses, "-o", str(tmp_path / "fused.mkv"), "--model", "max"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -313,9 +313,9 @@ def send(path: Path, port: int) -> subprocess.Popen[bytes]:
         "        break\n"
         "    except OSError:\n"
         "        time.sleep(0.1)\n"
-        "for k in range(60):\n"
-        "    line.sendall(data[len(data) * k // 60 : len(data) * (k + 1) // 60])\n"
-        "    time.sleep(0.05)\n"
+        "for k in range(100):\n"
+        "    line.sendall(data[len(data) * k // 100 : len(data) * (k + 1) // 100])\n"
+        "    time.sleep(0.08)\n"
         "line.close()\n"
     )
     return subprocess.Popen([sys.executable, "-c", script, str(path), str(port)])

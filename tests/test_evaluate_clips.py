@@ -12,6 +12,7 @@ from skimage.metrics import structural_similarity
 
 from cmmdl.cli import main
 from cmmdl.metrics import METRICS, score
+
 from clip_helpers import drawn, times, write_clip  # isort: skip
 
 
