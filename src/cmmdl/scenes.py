@@ -43,6 +43,42 @@ def synthetic_pair(height: int, width: int, seed: int = 0) -> tuple[NDArray[np.u
     return scene.finished()
 
 
+COLDEST, HOTTEST = -4.0, 38.0
+"""°C of what is darkest and brightest in the infrared of a radiometric scene."""
+
+KELVIN_A_COUNT = 0.04
+"""Of the 14-bit pictures that `counts_of` gives, as many cores of cameras have it."""
+
+
+def radiometric_scene(height: int, width: int, seed: int = 0) -> tuple[Floats, NDArray[np.uint8]]:
+    """The scene of `synthetic_pair` as a thermal camera measures it, registered to the pixel.
+
+    Args:
+        height: In pixels, from 1.
+        width: In pixels, from 1.
+        seed: As in `synthetic_pair`.
+
+    Returns:
+        ``(celsius, vis)``: ``(height, width)`` float32 in °C with a noise of 0.05 °C, and the visible picture
+        ``(height, width, 3)`` RGB, uint8.
+
+    Raises:
+        ValueError: If a side is smaller than one pixel.
+    """
+    _, vis = synthetic_pair(height, width, seed)
+    scene = _Scene(height, width, np.random.default_rng(seed))
+    for draw in (_sky, _hills, _ground, _building, _trees, _lamps, _car, _people, _smoke):
+        draw(scene)
+    blurred = cv2.GaussianBlur(scene.ir, (0, 0), 0.7)
+    noise = np.random.default_rng(seed).normal(0, 0.05, blurred.shape)
+    return (COLDEST + (HOTTEST - COLDEST) * blurred + noise).astype(np.float32), vis
+
+
+def counts_of(celsius: Floats) -> NDArray[np.uint16]:
+    """Temperatures as a camera core counts them: 14 bits in uint16, `KELVIN_A_COUNT` each, from absolute zero."""
+    return np.rint((celsius + 273.15) / KELVIN_A_COUNT).clip(0, 2**14 - 1).astype(np.uint16)
+
+
 def moving_pairs(
     height: int, width: int, moments: Iterable[float], seed: int = 0
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cmmdl.evaluate import Board, Evaluation
 
 CONVENTION_NAMES = ["cmmdl", "cddfuse", "vifb", "vfbench", "paper"]
-BASELINE_NAMES = ["mean", "max", "laplacian", "wavelet", "gff", "tif", "adf", "gtf"]
+BASELINE_NAMES = ["mean", "max", "laplacian", "wavelet", "gff", "tif", "adf", "gtf", "edges", "blend"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 

@@ -130,6 +130,26 @@ def wants_clip(ir: Path | str, vis: Path | str, out: Path) -> bool:
     return out.suffix.lower() not in IMAGE_SUFFIXES and all(is_recording(side) for side in (ir, vis))
 
 
+ONLY_PICTURES = (
+    *("temperature", "report", "spots", "boxes", "palette", "alarm", "unit", "split", "pip", "range_from", "invert_ir"),
+    *("emissivity", "distance", "reflected", "humidity", "strength", "share"),
+)
+"""Options that clips do not have."""
+
+
+def check_no_pictures(options: dict[str, Any]) -> None:
+    """Refuses options for pictures where there are clips; what would be left undone is not left out in silence.
+
+    Raises:
+        UsageError: If one was given.
+    """
+    given = [name for name in ONLY_PICTURES if options.get(name) not in (None, False, ())]
+    if given:
+        raise UsageError(f"--{given[0].replace('_', '-')} is for pictures, and these are clips; leave it out")
+    for name in ("ir_palette", "split", "pip"):
+        options.pop(name, None)
+
+
 def check_unused(options: dict[str, Any]) -> None:
     """Refuses options for clips where there are none.
 

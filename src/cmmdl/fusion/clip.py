@@ -136,7 +136,7 @@ def _settled(fuser: Fuser, ir: Clip, vis: Clip, options: ClipOptions, note: Note
     own.stretch = False
     lumas = []
     for one, two in zip(ir.sample(SAMPLE // 2), vis.sample(SAMPLE // 2), strict=False):
-        lumas.append(to_numpy(own.fused_luma(own.prepare(one, two, pair))))
+        lumas.append(to_numpy(own.fused_luma(own.lay(one, two, pair), pair)))
     levels = fixed_levels(lumas)
     if levels:
         note(f"stretched by the least and the greatest value of {len(lumas)} frames, for the whole clip alike")

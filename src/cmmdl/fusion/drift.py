@@ -13,8 +13,9 @@ from cmmdl.align.rig import median
 from cmmdl.errors import UserError
 from cmmdl.files.images import Note
 from cmmdl.files.notes import ResultNote, UndoneNote
+from cmmdl.fusion.laying import Laid
 from cmmdl.fusion.options import FuseOptions
-from cmmdl.fusion.placing import Placed, array_of
+from cmmdl.fusion.placing import array_of
 from cmmdl.fusion.timing import Pair
 
 PAIRS = 50
@@ -76,7 +77,7 @@ class Drift:
         self.since: float | None = None
         self.told = False
 
-    def see(self, moment: float, placed: Placed) -> None:
+    def see(self, moment: float, placed: Laid) -> None:
         """Looks at a pair, if it is time to.
 
         Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ from cmmdl.errors import UsageError
 from cmmdl.files.levels import Range
 from cmmdl.files.pictures import DEPTHS
 from cmmdl.files.ranges import Given, parse_range
+from cmmdl.files.thermal import Conditions
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,14 @@ class FuseOptions:
         zoom: Enlarges it about the middle of the visible picture.
         rotate: Turns it clockwise about the same point, in degrees.
         grid: Whose pixels the result has: ``"vis"``, the visible picture's (the default), ``"overlap"``, those of it
-            that infrared covers, or ``"ir"``, the infrared picture's.
+            that infrared covers (the default for a photo within a radiometric file), or ``"ir"``, the infrared one's.
+        ir_palette: In which palette the infrared picture is painted, so that its values are taken back: a name, or
+            ``"auto"`` to recognise it; ``None`` and ``"none"`` take its luma.
+        invert_ir: Whether black is hot in it.
+        split: ``"rgbt"`` for files whose fourth channel is thermal.
+        conditions: How the scene was, where a radiometric file is to be overruled.
+        pip: Show the infrared picture in a window of the visible one instead of fusing: left, top, width and height
+            in pixels, or ``"auto"`` for the middle.
         check: Look at each pair of files whether the pictures lie on each other, and say so if not.
         levels: Values of the fused luma that become black and white, the same for every picture of a clip; ``None``
             leaves them as they are.
@@ -54,6 +62,11 @@ class FuseOptions:
     rotate: float = 0.0
     grid: Literal["vis", "overlap", "ir"] | None = None
     check: bool = True
+    ir_palette: str | None = None
+    invert_ir: bool = False
+    split: Literal["rgbt"] | None = None
+    conditions: Conditions = field(default_factory=Conditions)
+    pip: tuple[int, int, int, int] | Literal["auto"] | None = None
     levels: Range | None = None
 
     def __post_init__(self) -> None:

@@ -30,11 +30,13 @@ class Placed:
         ir: Infrared picture.
         vis: Visible picture, of the same size.
         cover: ``(H, W)`` share of the fused picture in the result, the rest is the visible one; ``None`` where all is.
+        alignment: How they were laid on each other; ``None`` where they were not.
     """
 
     ir: Picture
     vis: Picture
     cover: NDArray[np.float32] | None = None
+    alignment: Alignment | None = None
 
 
 def place(ir: Picture, vis: Picture, options: FuseOptions, note: Note) -> Placed:
@@ -66,6 +68,7 @@ def place(ir: Picture, vis: Picture, options: FuseOptions, note: Note) -> Placed
         replace(ir, pixels=channels_first(warped)),
         replace(vis, pixels=channels_first(grid.vis(second))),
         None if cover.min() == 1 else cover,
+        found,
     )
 
 

@@ -212,7 +212,7 @@ class Steady:
         fine = difference - bright
         apart = cv2.GaussianBlur(np.abs(fine), (0, 0), 2)
         self.noise += 0.2 * (float(np.median(apart[::4, ::4])) - self.noise)
-        trusted = step.sure / 255
+        trusted: Floats = (step.sure / 255).astype(np.float32)
         fine *= _near(apart, NOISE_LEVELS + 8 * self.noise) * trusted
         bright *= _near(bright, FLICKER_LEVELS) * trusted
         return bright, fine

@@ -15,9 +15,9 @@ from cmmdl.files.arrays import to_numpy
 from cmmdl.files.video.clip import Facts, Frame
 from cmmdl.fusion.drift import Drift
 from cmmdl.fusion.fuser import Fuser
+from cmmdl.fusion.laying import Laid
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
 from cmmdl.fusion.pipeline import ahead, in_order
-from cmmdl.fusion.placing import Placed
 from cmmdl.fusion.steady import Motion, Steady, Still, motion, scene_of
 from cmmdl.fusion.timing import Pair, Pairing
 
@@ -27,7 +27,7 @@ class _Made:
     """A pair on its way: its pictures, and the fused luma with what steadying needs."""
 
     pair: Pair
-    placed: Placed
+    placed: Laid
     still: Still
 
 
@@ -124,21 +124,21 @@ def _fusers(fuser: Fuser, pixels: NDArray[Any], workers: int | None) -> list[Fus
 
 def _fused(fuser: Fuser, pair: Pair, options: FuseOptions, drift: Drift | None) -> Frame:
     """A pair without steadying, exactly as the picture command fuses it."""
-    placed = fuser.prepare(pair.ir.pixels, pair.vis.pixels, options)
+    placed = fuser.lay(pair.ir.pixels, pair.vis.pixels, options)
     if drift is not None:
         drift.see(float(pair.vis.time), placed)
-    pixels = fuser.finish(fuser.fused_luma(placed), placed, options)
+    pixels = fuser.finish(fuser.fused_luma(placed, options), placed, options)
     assert isinstance(pixels, np.ndarray)
     return replace(pair.vis, pixels=pixels)
 
 
 def _made(fuser: Fuser, pair: Pair, options: FuseOptions, drift: Drift | None) -> _Made:
     """A pair up to its fused luma."""
-    placed = fuser.prepare(pair.ir.pixels, pair.vis.pixels, options)
+    placed = fuser.lay(pair.ir.pixels, pair.vis.pixels, options)
     if drift is not None:
         drift.see(float(pair.vis.time), placed)
     lumas = fuser.lumas(placed)
-    fused = to_numpy(fuser.fused_luma(placed, lumas))[0, 0]
+    fused = to_numpy(fuser.fused_luma(placed, options, lumas))[0, 0]
     one, two = (to_numpy(luma)[0, 0] for luma in lumas)
     return _Made(pair, placed, Still(fused, one, two, scene_of(one, two)))
 
