@@ -101,29 +101,41 @@ def _fuse(model: CMMDL, ir: Tensor, vis: Tensor) -> Tensor:
 
 def encode(encoder: Encoder, image: Tensor) -> Tensor:
     """The encoder: luma to features."""
+    x = embed(encoder, image)
+    for block in encoder.blocks:
+        x = restormer(cast("RestormerBlock", block), x)
+    return x
+
+
+def embed(encoder: Encoder, image: Tensor) -> Tensor:
+    """The encoder's first convolution."""
     x = empty(image, encoder.embed.out_channels)
 
-    def embed(band: Band) -> None:
+    def work(band: Band) -> None:
+        rows = band.wider(1)
         with without_autocast(image):
-            band.put(x, band.cut(encoder.embed(band.wider(1).of(image)), band.wider(1)))
+            band.put(x, band.cut(encoder.embed(rows.of(image)), rows))
 
-    share(embed, bands(image))
-    for block in encoder.blocks:
-        x = restormer(block, x)  # type: ignore[arg-type]
+    share(work, bands(image))
     return x
 
 
 def decode(decoder: Decoder, x: Tensor) -> Tensor:
     """The decoder: features to luma."""
     for block in decoder.blocks:
-        x = restormer(block, x)  # type: ignore[arg-type]
+        x = restormer(cast("RestormerBlock", block), x)
+    return draw(decoder, x)
+
+
+def draw(decoder: Decoder, x: Tensor) -> Tensor:
+    """The decoder's last convolutions."""
     fused = empty(x, 1)
 
-    def draw(band: Band) -> None:
+    def work(band: Band) -> None:
         rows = band.wider(2)
         band.put(fused, band.cut(decoder.draw(rows.of(x)), rows))
 
-    share(draw, bands(x, halo=2))
+    share(work, bands(x, halo=2))
     return fused
 
 
