@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
+from cmmdl.cli.fuse_shard import WHOLE, shard_option
 from cmmdl.cli.naming import naming_options, take_naming
 from cmmdl.cli.notes import Notes, strict_option
 from cmmdl.cli.placing import PlacingCommand, placing_options
@@ -82,6 +83,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     help="Refuse larger pictures.",
 )
 @placing_options
+@shard_option
 @strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and notes about what a result shows only.")
 def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
@@ -99,6 +101,7 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
       cmmdl fuse mri.png pet.png -o fused.png --device cuda
       cmmdl fuse ir.png vis.png -o fused.png --model model.onnx
       cmmdl fuse ir.tif vis.tif -o fused.tif --tile 512 --max-pixels 400000000
+      cmmdl fuse data/ir data/vis -o results --shard 2/8 --skip-existing
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
         raise UsageError("--overwrite and --skip-existing cannot be combined; give one of them")
@@ -120,6 +123,8 @@ def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     if ir.is_dir() != vis.is_dir():
         folder, file = (ir, vis) if ir.is_dir() else (vis, ir)
         raise UsageError(f"{folder} is a folder and {file} a file; give two files or two folders")
+    if options["shard"] and not ir.is_dir():
+        raise UsageError(f"--shard {options['shard']} is for two folders; leave it out for two files")
     return (_fuse_folders if ir.is_dir() else _fuse_files)(ir, vis, out, options)
 
 
@@ -184,7 +189,11 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
 
     suffix = f".{options['suffix'].lower()}"
     notes = Notes(options["quiet"], options["strict"])
-    pairs, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
+    every, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
+    shard = options["shard"] or WHOLE
+    pairs, left_out = shard.of(every), left_out if shard.tells_the_rest else []
+    if not pairs:
+        _say(options, f"shard {shard} is empty: there are {len(every)} pairs")
     there = existing(pairs)
     if there and not (options["overwrite"] or options["skip_existing"]):
         raise UserError(
@@ -193,7 +202,7 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     kept = {pair.stem for pair in there} if options["skip_existing"] else set()
     todo = [pair for pair in pairs if pair.stem not in kept]
     fuser = _fuser(options, notes) if todo else None
-    pair_options = _pair_options(pairs, options, notes) if todo else None
+    pair_options = _pair_options(every, options, notes) if todo else None
     for folder in {out, *(pair.out.parent for pair in todo)}:
         prepare_folder(folder)
     outcomes = _fuse_all(fuser, todo, pair_options, out, options) if fuser and pair_options else []
