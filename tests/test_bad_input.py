@@ -207,7 +207,7 @@ def test_folders_without_pictures(pair: tuple[Path, Path]) -> None:
     two.mkdir()
     (one / "a.png").write_bytes(pair[0].read_bytes())
     out = one.parent / "out"
-    assert f"{two} holds no png" in refused(one, two, out=out)
+    assert f"{two} holds no picture of the vis side" in refused(one, two, out=out)
     (two / "b.png").write_bytes(pair[1].read_bytes())
     line = refused(one, two, out=out)
     assert "a.png" in line

@@ -12,6 +12,7 @@ from torch import Tensor
 from cmmdl.models import cmmdl_cpu
 from cmmdl.models.cmmdl import CMMDL, SDLB, CMMDLConfig
 from cmmdl.models.crew import share
+from cmmdl.models.layers import folded
 
 TINY = {"width": 8, "blocks": 1, "heads": 2}
 
@@ -22,6 +23,7 @@ def small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cmmdl_cpu, "BAND_PIXELS", 40)
     monkeypatch.setattr(cmmdl_cpu, "LEAST_ROWS", 1)
     monkeypatch.setattr(cmmdl_cpu, "CHANNELS", 3)
+    monkeypatch.setattr(cmmdl_cpu, "FEW_PIXELS", 1)
 
 
 @contextmanager
@@ -113,16 +115,21 @@ def test_halo_of_the_spatial_block_is_enough_and_no_more(coupling: str) -> None:
 
 
 @torch.no_grad()
-def test_too_small_a_halo_is_seen(small_bands: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparisons above can fail: one row too few changes the result."""
-    model = network()
-    for parameter in model.sdlb_vis.parameters():
-        parameter.mul_(3)
-    ir, vis = torch.rand(2, 1, 1, 33, 27, dtype=torch.float64)
-    monkeypatch.setattr(cmmdl_cpu, "SDLB_HALO", 3)
-    with torch.inference_mode():
-        short = model(ir, vis)
-    assert (short - whole(model, ir, vis)).abs().max() > 1e-7
+def test_too_small_a_halo_is_seen() -> None:
+    """The comparisons above can fail: a dense branch that begins a row too near gives another result."""
+    hdffb = network().hdffb
+    kernels = [folded(unit.conv, [unit.norm1, unit.norm2]) for unit in hdffb.dense]
+    first = torch.rand(1, 8, 30, 9, dtype=torch.float64)
+    band = cmmdl_cpu.Band(10, 20, 30)
+    maps = [first]
+    for unit in hdffb.dense:
+        maps.append(unit(maps))
+    rows = band.wider(4)
+    enough = cmmdl_cpu.dense(kernels, rows.of(first), rows, band)
+    torch.testing.assert_close(enough, band.of(maps[-1]))
+    torn = first.clone()
+    torn[:, :, :7] = 0
+    assert (cmmdl_cpu.dense(kernels, rows.of(torn), rows, band) - enough).abs().max() > 1e-6
 
 
 class Worthwhile(torch.nn.Module):

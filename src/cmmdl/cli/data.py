@@ -136,7 +136,7 @@ def prepare_command(
     "--as", "name", help="Compare with what is published about this data set.  [default: the one it was prepared as]"
 )
 @naming_options
-@range_options
+@range_options()
 @strict_option
 @WORKERS
 @JSON

@@ -30,22 +30,25 @@ class _RangeText(click.ParamType):
         return str(value)
 
 
-def range_options(command: Command) -> Command:
-    """The two options, for a command of two sides."""
+def range_options(default: str | None = "auto") -> Callable[[Command], Command]:
+    """The two options, for a command of two sides.
+
+    Args:
+        default: Of the first side; None leaves it to a configuration.
+    """
     shape = "LOW:HIGH"
     first = click.option(
         "--ir-range",
         type=_RangeText(),
         metavar=shape,
-        default="auto",
-        show_default=True,
-        help="Infrared (MRI) values that mean black and white: 7000:8500, 1%:99% of them, auto (what they span in all "
-        "pictures, where that is less than half of their type), each (auto for each picture), or type.",
+        default=default,
+        help="Infrared (MRI) values that mean black and white: 7000:8500, 1%:99% of them, auto (what they span in "
+        "all pictures, where less than half of their type), each (auto for each picture), or type.  [default: auto]",
     )
     second = click.option(
         "--vis-range", type=_RangeText(), metavar=shape, help="The same of the visible pictures.  [default: type]"
     )
-    return first(second(command))
+    return lambda command: first(second(command))
 
 
 def settled_range(

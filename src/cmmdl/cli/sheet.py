@@ -48,7 +48,7 @@ PATH = click.Path(path_type=Path, readable=False)
 @click.option("--overwrite", is_flag=True, help="Replace a sheet that exists.")
 @naming_options
 @click.option("--fused-suffix", default="", metavar="TEXT", help="Strip from fused stems, e.g. _{method}.")
-@range_options
+@range_options()
 @strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and notes about what is shown only.")
 def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cmmdl.cli.exit_codes import INTERRUPTED, NOTHING_DONE, TERMINATED
+from cmmdl.cli.ranges import range_options
 
 FOLDER = click.Path(path_type=Path)
 SMALL_STEPS = 5000
@@ -26,6 +27,7 @@ SMALL_STEPS = 5000
 )
 @click.option("--vis-name", default="", metavar="'RGB_*'", help="Names of visible files.")
 @click.option("--recursive", is_flag=True, help="Pair the folders below too, each with that of the same name.")
+@range_options(default=None)
 @click.option("--init", metavar="NAME_OR_PATH", help="Weights to start from: a name from `cmmdl models` or a file.")
 @click.option("-o", "--folder", type=FOLDER, help="Run folder [default: runs/NAME_OF_CONFIG].")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. optim.lr=3e-4.")
@@ -94,11 +96,12 @@ def tables(**options: Any) -> dict[str, dict[str, Any]]:
     if (options["ir"] is None) != (options["vis"] is None):
         raise UsageError("--ir and --vis belong together: give both folders")
     run = {name: options[name] for name in ("folder", "init") if options[name] is not None}
-    names = {name: options[name] for name in ("ir_name", "vis_name", "recursive") if options[name]}
+    kept = ("ir_name", "vis_name", "recursive", "ir_range", "vis_range")
+    names = {name: options[name] for name in kept if options[name]}
     data = {"sources": [{"ir": options["ir"], "vis": options["vis"], **names}]} if options["ir"] is not None else {}
     if names and not data:
         raise UsageError(
-            "--ir-name, --vis-name and --recursive go with --ir and --vis; a configuration file has them at each source"
+            "names, ranges and --recursive go with --ir and --vis; a configuration file has them at each source"
         )
     val = {name: options[f"val_{name}"] for name in ("ir", "vis") if options[f"val_{name}"] is not None}
     if val:

@@ -288,8 +288,9 @@ def _narrow(span: Span, side: Side, name: str) -> dict[str, str]:
 
 def _outside(pixels: Pixels, taken: Range, name: str) -> dict[str, str]:
     """A note where more than 1 % of the pixels are clipped."""
-    values = _values(pixels)
-    share = float(((values < taken[0]) | (values > taken[1])).mean())
+    values = pixels if is_float(pixels) else _values(pixels)
+    outside = (values < taken[0]) | (values > taken[1])
+    share = float(outside.sum()) / int(np.prod(outside.shape))
     if share <= 0.01:
         return {}
     return {"outside": f"{name}: {share:.0%} of its values lie outside the range {text_of(*taken)} and are clipped"}

@@ -249,7 +249,7 @@ class SDLB(nn.Module):
         """``(B, width, H, W)`` to the same shape."""
         z1, z2 = (half.contiguous(memory_format=torch.channels_last) for half in x.chunk(2, dim=1))
         for n, step in enumerate(self.steps):
-            z1, z2 = step(z2, z1) if self._swaps(n) else step(z1, z2)
+            z1, z2 = step(z2, z1) if self.swaps(n) else step(z1, z2)
         return torch.cat([z1, z2], dim=1)
 
     def inverse(self, y: Tensor) -> Tensor:
@@ -264,11 +264,12 @@ class SDLB(nn.Module):
         for n, step in reversed(list(enumerate(self.steps))):
             assert isinstance(step, CouplingStep)
             y1, y2 = step.inverse(y1, y2)
-            if self._swaps(n):
+            if self.swaps(n):
                 y1, y2 = y2, y1
         return torch.cat([y1, y2], dim=1)
 
-    def _swaps(self, n: int) -> bool:
+    def swaps(self, n: int) -> bool:
+        """Whether the halves change places before step ``n``."""
         return self.coupling == "invertible" and n > 0
 
 
@@ -295,8 +296,8 @@ class CouplingStep(nn.Module):
         return y1 - self.phi(z2), z2
 
     def log_scale(self, y1: Tensor) -> Tensor:
-        """``0.8 (2 sigmoid(rho) - 1)``, written as the hyperbolic tangent that it is; within (-0.8, 0.8)."""
-        return 0.8 * torch.tanh(0.5 * self.rho(y1))
+        """The logarithm of the scale, within (-0.8, 0.8)."""
+        return 0.8 * (2 * torch.sigmoid(self.rho(y1)) - 1)
 
 
 class SubNetwork(nn.Module):

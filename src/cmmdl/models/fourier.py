@@ -1,4 +1,4 @@
-"""The network's Fourier transforms, by FFT: what an export replaces by `cmmdl.runtimes.export.spectra`."""
+"""The network's Fourier transforms, by FFT: the part that an export replaces (`cmmdl.runtimes.export.spectra`)."""
 
 from __future__ import annotations
 

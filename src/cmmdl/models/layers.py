@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -83,14 +84,14 @@ def conv_norm(parts: list[Tensor], conv: nn.Conv2d, norms: list[nn.BatchNorm2d])
         ``(B, conv.out_channels, H, W)``.
     """
     if not norms[0].training:
-        return sum_of_convs(parts, *folded(conv, norms), int(conv.padding[0]))
-    y = sum_of_convs(parts, conv.weight, conv.bias, int(conv.padding[0]))
+        return sum_of_convs(parts, *folded(conv, norms), conv.padding)
+    y = sum_of_convs(parts, conv.weight, conv.bias, conv.padding)
     for norm in norms:
         y = norm(y)
     return y
 
 
-def sum_of_convs(parts: list[Tensor], weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+def sum_of_convs(parts: list[Tensor], weight: Tensor, bias: Tensor | None, padding: Any) -> Tensor:
     """``conv2d(cat(parts), weight, bias)`` as a sum over the parts, each with its slice of the weight."""
     y: Tensor | None = None
     for part, kernel in zip(parts, weight.split([part.shape[1] for part in parts], dim=1), strict=True):
@@ -98,7 +99,7 @@ def sum_of_convs(parts: list[Tensor], weight: Tensor, bias: Tensor | None, paddi
         one = (
             pointwise(part, kernel, given) if weight.shape[-1] == 1 else F.conv2d(part, kernel, given, padding=padding)
         )
-        y = one if y is None else y + one
+        y = one if y is None else y.add_(one)
     assert y is not None
     return y
 
@@ -128,13 +129,19 @@ def mean_and_peak(f1: Tensor, f2: Tensor) -> Tensor:
     return torch.cat([mean, peak], dim=1)
 
 
-def reflect_border(x: Tensor) -> Tensor:
-    """One pixel of border around ``(B, C, H, W)``: reflected, or replicated along a side of a single pixel."""
+def reflect_border(x: Tensor, above: int = 1, below: int = 1) -> Tensor:
+    """A border around ``(B, C, H, W)``: reflected, or replicated along a side of a single pixel.
+
+    Args:
+        x: The map.
+        above: Rows above, 0 or 1.
+        below: Rows below, 0 or 1.
+    """
     height, width = x.shape[-2:]
     if height > 1 and width > 1:
-        return F.pad(x, (1, 1, 1, 1), mode="reflect")
+        return F.pad(x, (1, 1, above, below), mode="reflect")
     x = F.pad(x, (1, 1, 0, 0), mode="reflect" if width > 1 else "replicate")
-    return F.pad(x, (0, 0, 1, 1), mode="reflect" if height > 1 else "replicate")
+    return F.pad(x, (0, 0, above, below), mode="reflect" if height > 1 else "replicate")
 
 
 def with_border(fuse: Callable[[Tensor, Tensor], Tensor], ir: Tensor, vis: Tensor, border: int) -> Tensor:
