@@ -186,6 +186,12 @@ class OptimConfig(Section):
     clip: NotNegative = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
 
+    @model_validator(mode="after")
+    def _betas_are_decays(self) -> OptimConfig:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must both be at least 0 and below 1, not {list(self.betas)}")
+        return self
+
 
 class ValidationConfig(Section):
     """Scoring while training.
@@ -216,6 +222,14 @@ class ValidationConfig(Section):
     ir_range: str = "auto"
     vis_range: str | None = None
 
+    @model_validator(mode="after")
+    def _crop_can_be_scored(self) -> ValidationConfig:
+        if 0 < self.crop < VIF_SIDE:
+            raise ValueError(
+                f"crop must be 0 or at least {VIF_SIDE}, the smallest that VIF is defined on, not {self.crop}"
+            )
+        return self
+
 
 class RunConfig(Section):
     """The run itself.
@@ -228,6 +242,8 @@ class RunConfig(Section):
         init: Weights to start from: a name of ``cmmdl models`` or a file. The ``model`` table is then theirs,
             but for ``model.border``.
         device: ``auto`` takes the GPU where there is one, as fusing does; else ``cpu``, ``cuda:1``, ``mps``, ...
+        checkpointing: Compute the full network's blocks again in the backward pass rather than keep them: less memory,
+            more time, the same result.
         precision: ``auto`` is bfloat16 on GPUs that have it and float32 elsewhere.
         threads: CPU threads; 0 leaves PyTorch's choice.
         save_every: Steps between checkpoints.
@@ -244,6 +260,7 @@ class RunConfig(Section):
     init: str | None = None
     device: Device = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    checkpointing: bool = False
     threads: AtLeast0 = 0
     save_every: AtLeast1 = 500
     save_minutes: NotNegative = 10.0
@@ -315,8 +332,8 @@ class TrainConfig(Section):
 
 
 HARMLESS = (
-    "val.", "run.folder", "run.stop_after", "run.threads", "run.save_every", "run.save_minutes", "run.keep",
-    "run.log_every", "run.samples_every", "data.memory_mb", "data.workers", "model.border",
+    "val.", "run.folder", "run.stop_after", "run.threads", "run.checkpointing", "run.save_every", "run.save_minutes",
+    "run.keep", "run.log_every", "run.samples_every", "data.memory_mb", "data.workers", "model.border",
 )  # fmt: skip
 """Settings that a resumed run may change: they do not touch the weights."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -77,6 +78,14 @@ class Journal:
 def forget_after(log: Path, step: int) -> None:
     """Drop the lines of a log that a killed run wrote after its last checkpoint: those steps are done again."""
     if log.exists():
-        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= step]
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        kept = [line for line in lines if _step_of(line) <= step]
         write_bytes(log, "".join(kept).encode())
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of the log; infinity for a line that was cut or damaged, so that it is dropped."""
+    try:
+        return float(json.loads(line)["step"]) if line.endswith("\n") else math.inf
+    except (ValueError, TypeError, KeyError):
+        return math.inf

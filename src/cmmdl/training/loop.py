@@ -29,8 +29,11 @@ from cmmdl.training.checkpoint import (
     refuse_other_ranges,
     save_checkpoint,
 )
+from cmmdl.training.checkpointing import recompute_blocks
+from cmmdl.training.checks import check_scored_pictures, fingerprints, refuse_other_network, refuse_other_pairs
 from cmmdl.training.config import TrainConfig
 from cmmdl.training.data import Crops, batch_numbers, short_list
+from cmmdl.training.estimate import Pace, memory_note
 from cmmdl.training.journal import Journal
 from cmmdl.training.losses import blend, fusion_loss
 from cmmdl.training.optim import (
@@ -82,6 +85,10 @@ class Training:
         self.config, network = build_network(config, saved)
         if saved and not accept_changes:
             refuse_changes(self.config, saved["config"], self.folder)
+        if saved:
+            refuse_other_network(self.config, saved, self.folder)
+        if self.config.run.checkpointing:
+            recompute_blocks(network)
         if self.accelerator.num_processes > 1:
             use_global_statistics(network)
         self.network = network.to(self.device).train()
@@ -97,17 +104,25 @@ class Training:
         self.model, self.optimizer = self.accelerator.prepare(self.network, optimizer)
         self.crops = Crops(self.config.data, self.config.run.seed)
         if saved and not accept_changes:
+            refuse_other_pairs(fingerprints(self.crops.pairs), saved.get("pairs"), self.folder)
             refuse_other_ranges(self.crops.ranges, saved.get("ranges"), self.folder)
         self.validation = validation_pairs(self.config.val)
-        self.saved_at, self.last_saved = time.monotonic(), self.step
+        check_scored_pictures(self.validation, self.config.val.crop)
+        self.saved_at, self.last_saved, self.whole = time.monotonic(), self.step, True
 
     def open_run(self) -> dict[str, Any] | None:
         """What the main process finds in the run's folder, told to all: its newest checkpoint or nothing."""
-        found: list[dict[str, Any] | None] = [None]
+        found: list[dict[str, Any] | str | None] = [None]
         if self.main:
-            open_folder(self.folder)
-            found = [newest_checkpoint(self.folder)]
-        return broadcast_object_list(found)[0]
+            try:
+                open_folder(self.folder)
+                found = [newest_checkpoint(self.folder)]
+            except UserError as error:  # told to all: who waits for the others would wait for ever
+                found = [str(error)]
+        told = broadcast_object_list(found)[0]
+        if isinstance(told, str):
+            raise UserError(told)
+        return told
 
     def batches(self) -> DataLoader[Batch]:
         """This process's share of every batch from the present step on."""
@@ -203,6 +218,34 @@ class Training:
         model = self.averaged()
         journal.pictures(self.step, [torch.cat([ir, vis, fuse(model, ir, vis)], 3)[0].cpu() for ir, vis in shown])
 
+    def attend(self, journal: Journal, numbers: dict[str, float], pace: str) -> None:
+        """What happens between the steps: logs, scores, samples, checkpoints.
+
+        Raises:
+            UserError: If something cannot be written or scored.
+        """
+        run = self.config.run
+        if pace:
+            journal.note(f"note: {pace}")
+        if self.due(run.log_every):
+            journal.scalars("train", self.step, numbers)
+        if self.due(self.config.val.every):
+            self.validate(journal)
+        if self.due(run.samples_every):
+            self.show(journal)
+        overdue = run.save_minutes and time.monotonic() - self.saved_at > 60 * run.save_minutes
+        if self.due(run.save_every) or overdue:
+            self.save()
+
+    def save_whole_steps(self) -> None:
+        """Save however the run ends, unless an error struck within a step: the last checkpoint before it is better.
+
+        Raises:
+            UserError: If it cannot be written.
+        """
+        if self.whole:
+            self.save()
+
     def averaged(self) -> nn.Module:
         """The weights to judge and to ship: the running average, or the present ones if there is none."""
         return self.average.module.eval()
@@ -214,6 +257,7 @@ class Training:
                 "step": self.step, "best": self.best, "config": self.config.model_dump(mode="json"),
                 "model": self.network.state_dict(), "average": self.average.module.state_dict(),
                 "optimizer": state_by_name(self.optimizer.optimizer, self.network), "ranges": self.crops.ranges,
+                "pairs": fingerprints(self.crops.pairs),
             }  # fmt: skip
             save_checkpoint(self.folder, state, self.config.run.keep)
         self.saved_at, self.last_saved = time.monotonic(), self.step
@@ -246,30 +290,35 @@ def train(config: TrainConfig, *, accept_changes: bool = False) -> Outcome:
     """
     training = Training(config, accept_changes=accept_changes)
     run, stop = training.config.run, StopSignal()
+    pace = Pace(run.last_step - training.step, training.device)
     journal = Journal(run.folder, training.step, run.last_step, training.config.data.batch, active=training.main)
     for note in training.crops.notes:
         journal.note(f"note: {note}")
+    journal.note(f"note: {memory_note(training.config, training.device, training.accelerator.num_processes)}")
+    trouble: UserError | None = None
     try:
         for batch in training.batches():
+            training.whole = False
             numbers = training.optimise(batch)
+            training.whole = True
             journal.advance(numbers["loss"])
-            if training.due(run.log_every):
-                journal.scalars("train", training.step, numbers)
-            if training.due(training.config.val.every):
-                training.validate(journal)
-            if training.due(run.samples_every):
-                training.show(journal)
-            overdue = run.save_minutes and time.monotonic() - training.saved_at > 60 * run.save_minutes
-            if training.due(run.save_every) or overdue:
-                training.save()
-            if not training.agreed(stop.received == 0):
+            try:  # what the main process does alone; its failure is told to the others below
+                training.attend(journal, numbers, pace.step())
+            except UserError as error:
+                trouble = error
+            if not training.agreed(stop.received == 0 and trouble is None):
                 break
     except UserError as error:  # one from a process that prepares crops comes with that process's traceback
-        raise UserError(str(error).splitlines()[-1].removeprefix("cmmdl.errors.UserError: ")) from None
+        trouble = UserError(str(error).splitlines()[-1].removeprefix("cmmdl.errors.UserError: "))
     finally:
         journal.close()
         stop.restore()
-    training.save()
+        try:
+            training.save_whole_steps()
+        except UserError as error:
+            trouble = trouble or error
+    if trouble:
+        raise trouble
     finished = training.step == run.last_step
     weights = run.folder / "last.safetensors"
     if finished and training.main:
