@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cmmdl import metrics
+from cmmdl.metrics.contrast import SMOOTH, STEP
 from cmmdl.metrics.correlation import correlation
+from cmmdl.metrics.windows import gaussian, separable, smooth
 
 SPREAD = {"ssim": 0.1, "qabf": 0.08, "vif": 0.12, "scd": 0.2, "mi": 0.6, "en": 0.5, "sd": 0.2, "sf": 0.2}
 """How far published methods lie apart in each metric (SD and SF: in the logarithm): one unit of the metric terms."""
@@ -32,8 +34,8 @@ def sobel(image: Tensor, *, padding: int = 1) -> Tensor:
     Returns:
         ``(B, 2, H, W)``: d/dx and d/dy.
     """
-    kernel = image.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
-    return F.conv2d(image, torch.stack([kernel, kernel.T])[:, None], padding=padding)
+    padded = F.pad(image, 4 * (padding,))
+    return torch.cat([separable(padded, SMOOTH, STEP), separable(padded, STEP, SMOOTH)], 1)
 
 
 def saliency(ir: Tensor, vis: Tensor) -> Tensor:
@@ -41,12 +43,11 @@ def saliency(ir: Tensor, vis: Tensor) -> Tensor:
 
     The variance is of a 9x9 Gaussian window, sigma 1.5, zeros outside the picture; equal variances count as visible.
     """
-    offsets = torch.arange(-4.0, 5.0, dtype=ir.dtype, device=ir.device)
-    line = torch.exp(-(offsets**2) / (2 * 1.5**2))
-    window = (torch.outer(line, line) / line.sum() ** 2)[None, None]
+    taps = gaussian(9, 1.5)
 
     def variance(x: Tensor) -> Tensor:
-        return F.conv2d(x * x, window, padding=4) - F.conv2d(x, window, padding=4) ** 2
+        padded = F.pad(x, (4, 4, 4, 4))
+        return smooth(padded * padded, taps) - smooth(padded, taps) ** 2
 
     return variance(ir) > variance(vis)
 
@@ -274,7 +275,7 @@ def fusion_loss(
     fused: Tensor,
     ir: Tensor,
     vis: Tensor,
-    weights: Mapping[str, float],
+    weights: Mapping[str, float | Tensor],
     *,
     mask: Tensor | None = None,
     targets: Mapping[str, float] | None = None,
@@ -287,7 +288,7 @@ def fusion_loss(
         fused: ``(B, 1, H, W)``, any floating type.
         ir: Same shape, in [0, 1].
         vis: Same shape, in [0, 1].
-        weights: Name of a term (see ``TERMS``) to its weight; a weight of 0 costs nothing.
+        weights: Name of a term (see ``TERMS``) to its weight, a number or a tensor of one; the number 0 costs nothing.
         mask: Saliency mask for ``intensity``.
         targets: Replaces single entries of ``TARGETS``.
         mi_bins: See `metric_term`.
@@ -309,7 +310,7 @@ def fusion_loss(
             raise ValueError(f"a margin of {margin} pixels leaves nothing of a picture of {width}x{height}")
         inner = [image[..., margin : height - margin, margin : width - margin] for image in images]
         terms: dict[str, Tensor] = {}
-        for name in (name for name, weight in weights.items() if weight):
+        for name in (name for name, weight in weights.items() if isinstance(weight, Tensor) or weight):
             if name == "intensity":
                 terms[name] = intensity(*images, mask=mask)
             elif name == "frame":

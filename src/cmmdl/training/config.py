@@ -127,6 +127,22 @@ class LossConfig(Section):
     blend: AtLeast0 = 0
 
 
+class Phase(Section):
+    """A later part of the run. What it leaves out stays as it was.
+
+    Attributes:
+        start: The step, from 0, that it begins with.
+        crop: As ``data.crop``.
+        batch: As ``data.batch``.
+        terms: As ``loss.terms``, all of them.
+    """
+
+    start: AtLeast1
+    crop: Annotated[int, Field(ge=16)] | None = None
+    batch: Annotated[int, Field(ge=2)] | None = None
+    terms: Weights | None = None
+
+
 class OptimConfig(Section):
     """How the parameters move.
 
@@ -188,6 +204,8 @@ class RunConfig(Section):
             but for ``model.border``.
         device: ``auto`` takes the accelerator where there is one.
         precision: ``auto`` is bfloat16 on GPUs that have it and float32 elsewhere.
+        graph: ``auto`` records a step as a CUDA graph and replays it, where one process trains on a CUDA device: see
+            ``cmmdl.training.graph``. ``off`` never does.
         threads: CPU threads; 0 leaves PyTorch's choice.
         save_every: Steps between checkpoints.
         save_minutes: Minutes between checkpoints, whichever comes first; 0 counts steps alone.
@@ -203,6 +221,7 @@ class RunConfig(Section):
     init: str | None = None
     device: Literal["auto", "cpu"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    graph: Literal["auto", "off"] = "auto"
     threads: AtLeast0 = 0
     save_every: AtLeast1 = 500
     save_minutes: NotNegative = 10.0
@@ -250,7 +269,10 @@ AnyModelConfig = Annotated[
 
 
 class TrainConfig(Section):
-    """Everything that ``cmmdl train`` can be told; one attribute a table of the TOML file."""
+    """Everything that ``cmmdl train`` can be told; one attribute a table of the TOML file.
+
+    ``phases`` is a list of tables, ``[[phases]]``: later parts of the run, in order.
+    """
 
     data: DataConfig = DataConfig()
     model: AnyModelConfig = ModelConfig()
@@ -258,6 +280,7 @@ class TrainConfig(Section):
     optim: OptimConfig = OptimConfig()
     val: ValidationConfig = ValidationConfig()
     run: RunConfig = RunConfig()
+    phases: tuple[Phase, ...] = ()
 
     @model_validator(mode="after")
     def _network_is_possible(self) -> TrainConfig:
@@ -266,10 +289,20 @@ class TrainConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _crop_is_large_enough(self) -> TrainConfig:
-        least = 2 * self.loss.margin + (VIF_SIDE if self.loss.terms.get("vif") or self.loss.start.get("vif") else 16)
+    def _crops_are_large_enough(self) -> TrainConfig:
+        vif = any(terms.get("vif") for terms in (self.loss.terms, self.loss.start, *(p.terms or {} for p in self.phases)))
+        least = 2 * self.loss.margin + (VIF_SIDE if vif else 16)
         if self.data.crop < least:
             raise ValueError(f"data.crop must be at least {least} with these loss terms and loss.margin")
+        if any(phase.crop and phase.crop < least for phase in self.phases):
+            raise ValueError(f"phases: each crop must be at least {least} with these loss terms and loss.margin")
+        return self
+
+    @model_validator(mode="after")
+    def _phases_are_in_order(self) -> TrainConfig:
+        starts = [phase.start for phase in self.phases]
+        if starts != sorted(set(starts)):
+            raise ValueError(f"phases must begin one after the other, not at {', '.join(map(str, starts))}")
         return self
 
 
