@@ -15,12 +15,15 @@ from torch import Tensor
 from cmmdl import metrics
 from cmmdl.metrics.contrast import SMOOTH, STEP
 from cmmdl.metrics.correlation import correlation
-from cmmdl.metrics.windows import gaussian, separable, smooth
+from cmmdl.metrics.windows import gaussian, less, separable, smooth
 
 SPREAD = {"ssim": 0.1, "qabf": 0.08, "vif": 0.12, "scd": 0.2, "mi": 0.6, "en": 0.5, "sd": 0.2, "sf": 0.2}
 """How far published methods lie apart in each metric (SD and SF: in the logarithm): one unit of the metric terms."""
 
-TARGETS = {"ssim": 2.0, "qabf": 1.0, "vif": 2.0, "scd": 2.0, "mi": 4.0, "en": 0.0, "sd": 0.0, "sf": 0.0}
+FINE = "ssim_fine"
+"""The metric term of SSIM as some evaluators compute it, with constants for a range of 2 grey levels."""
+
+TARGETS = {"ssim": 2.0, FINE: 2.0, "qabf": 1.0, "vif": 2.0, "scd": 2.0, "mi": 4.0, "en": 0.0, "sd": 0.0, "sf": 0.0}
 """Where each metric term stops pulling: a value of the metric, for EN, SD and SF a margin over the better source."""
 
 
@@ -176,6 +179,72 @@ def brightness(fused: Tensor, ir: Tensor, vis: Tensor, *, scale: int = 8) -> Ten
     return F.relu(target - mean).flatten(1).mean(1)
 
 
+def overshoot(fused: Tensor, ir: Tensor, vis: Tensor, *, scale: int = 4) -> Tensor:
+    """How far blocks of ``scale`` x ``scale`` pixels lie on average outside the interval between both sources.
+
+    A warm body that is bright in infrared need not be white, a dark sky not black: contrast beyond both sources belongs
+    to the detail.
+
+    Returns:
+        ``(B,)``, not below 0.
+    """
+    mean, of_ir, of_vis = (F.avg_pool2d(x, scale, ceil_mode=True) for x in (fused, ir, vis))
+    outside = F.relu(mean - torch.maximum(of_ir, of_vis)) + F.relu(torch.minimum(of_ir, of_vis) - mean)
+    return outside.flatten(1).mean(1)
+
+
+def halos(
+    fused: Tensor, ir: Tensor, vis: Tensor, *, scales: tuple[int, ...] = (4, 8, 16), gain: float = 1.25
+) -> Tensor:
+    """Wide seams and shades that neither source has: gradients between blocks of pixels that no source explains.
+
+    Per direction a gradient may have any value from 0 to ``gain`` times the larger one of the sources' in its own
+    sense. A sky that is even in both sources has to stay even, also beside a bright building.
+
+    Args:
+        fused: ``(B, 1, H, W)`` in [0, 1].
+        ir: Same shape and range.
+        vis: Same shape and range.
+        scales: Sides of the blocks in pixels; those of which a picture has less than three a side are left out.
+        gain: Allowed amplification.
+
+    Returns:
+        ``(B,)``, not below 0.
+    """
+    total = fused.new_zeros(len(fused))
+    for scale in (scale for scale in scales if -(-min(fused.shape[-2:]) // scale) >= 3):
+        g, of_ir, of_vis = (sobel(F.avg_pool2d(x, scale, ceil_mode=True), padding=0) for x in (fused, ir, vis))
+        most = gain * F.relu(torch.maximum(of_ir, of_vis))
+        least = gain * F.relu(-torch.minimum(of_ir, of_vis))
+        total = total + (F.relu(g - most) + F.relu(-g - least)).sum(1).flatten(1).mean(1)
+    return total
+
+
+def grain(fused: Tensor, ir: Tensor, vis: Tensor, *, size: int = 5, flat: float = 0.04) -> Tensor:
+    """How much more a picture varies within small windows than the sources do, where both are nearly flat.
+
+    There what varies is noise, in night skies above all. Amplified it serves most metrics.
+
+    Args:
+        fused: ``(B, 1, H, W)`` in [0, 1].
+        ir: Same shape and range.
+        vis: Same shape and range.
+        size: Side of the windows in pixels.
+        flat: Standard deviation at which a window counts 1/e; smaller ones count more.
+
+    Returns:
+        ``(B,)``, not below 0.
+    """
+
+    def deviation(x: Tensor) -> Tensor:
+        mean, square = (F.avg_pool2d(y, size, stride=1) for y in (x, x * x))
+        return (less(square, mean, mean).clamp_min(0) + 1e-6).sqrt()
+
+    given = torch.maximum(deviation(ir), deviation(vis))
+    excess = F.relu(deviation(fused) - given) * torch.exp(-((given / flat) ** 2))
+    return excess.flatten(1).mean(1)
+
+
 def balance(fused: Tensor, ir: Tensor, vis: Tensor, *, least: float = 0.5) -> Tensor:
     """How far the correlation with either source falls short of ``least``, summed over both.
 
@@ -232,7 +301,7 @@ def metric_term(
     (soft histogram, bits), ``sd`` and ``sf`` (logarithms) up to a margin over the better source of that same picture.
 
     Args:
-        name: A key of ``SPREAD``.
+        name: A key of ``SPREAD``, or ``ssim_fine``.
         fused: ``(B, 1, H, W)``; values outside [0, 1] count as 0 or 1 and pass no gradient: `clip` brings them back.
         ir: Same shape, in [0, 1].
         vis: Same shape, in [0, 1].
@@ -250,11 +319,13 @@ def metric_term(
         shortfall = torch.maximum(of_ir, of_vis) + target - of_fused
     elif name == "ssim":  # of a fixed range: that of the fused picture is widened by two odd pixels
         shortfall = target - metrics.ssim(fused, ir, vis, data_range=1.0)
+    elif name == FINE:
+        shortfall = target - metrics.ssim(fused, ir, vis, data_range=2 / 255)
     elif name == "mi":
         shortfall = target - metrics.soft_mutual_information(fused, ir, vis, bins=mi_bins)
     else:
         shortfall = target - getattr(metrics, name)(fused, ir, vis)
-    return F.relu(shortfall) / SPREAD[name]
+    return F.relu(shortfall) / SPREAD["ssim" if name == FINE else name]
 
 
 DIRECT = {
@@ -264,10 +335,13 @@ DIRECT = {
     "rims": rims,
     "intensity_max": intensity_max,
     "brightness": brightness,
+    "overshoot": overshoot,
+    "halos": halos,
+    "grain": grain,
     "balance": balance,
     "clip": clip,
 }
-TERMS = ("intensity", "frame", *DIRECT, *SPREAD)
+TERMS = ("intensity", "frame", *DIRECT, *SPREAD, FINE)
 """The names that a configuration may weight."""
 
 

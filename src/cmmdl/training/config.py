@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
 
-from cmmdl.losses import SPREAD, TERMS
+from cmmdl.losses import FINE, SPREAD, TERMS
 from cmmdl.models.cmmdl import CMMDLConfig
 from cmmdl.models.networks import NETWORKS
 from cmmdl.models.rt import CMMDLRTConfig
@@ -68,7 +68,7 @@ def _known(names: tuple[str, ...]) -> AfterValidator:
 
 
 Weights = Annotated[dict[str, float], _known(TERMS)]
-Targets = Annotated[dict[str, float], _known(tuple(SPREAD))]
+Targets = Annotated[dict[str, float], _known((*SPREAD, FINE))]
 
 
 class DataConfig(Section):
