@@ -100,9 +100,9 @@ def gradient_signed(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     Returns:
         ``(B,)``, not below 0.
     """
-    of_ir, of_vis = sobel(ir, padding=0), sobel(vis, padding=0)
+    of_fused, of_ir, of_vis = sobel(torch.cat([fused, ir, vis]), padding=0).chunk(3)
     target = torch.where(of_ir.abs() > of_vis.abs(), of_ir, of_vis)
-    return (sobel(fused, padding=0) - target).abs().sum(1).flatten(1).mean(1)
+    return (of_fused - target).abs().sum(1).flatten(1).mean(1)
 
 
 def gradient_coarse(fused: Tensor, ir: Tensor, vis: Tensor, *, scale: int = 4) -> Tensor:
@@ -146,11 +146,12 @@ def rims(
     def dark(x: Tensor, size: int) -> Tensor:
         return -dilate(-dilate(x, size), size) - x
 
+    both = torch.cat([fused, -fused], 1)  # the bright lines of a picture are the dark ones of its negative
+    sources = torch.cat([torch.cat([x, -x], 1) for x in (ir, vis)])
     excess = fused.new_zeros(len(fused))
     for size in sizes:
-        for sign in (1, -1):  # the bright lines of a picture are the dark ones of its negative
-            allowed = gain * dilate(torch.maximum(dark(sign * ir, size), dark(sign * vis, size)), slack)
-            excess = excess + F.relu(dark(sign * fused, size) - allowed).flatten(1).mean(1)
+        allowed = gain * dilate(torch.maximum(*dark(sources, size).chunk(2)), slack)
+        excess = excess + F.relu(dark(both, size) - allowed).sum(1).flatten(1).mean(1)
     return excess
 
 
@@ -211,9 +212,9 @@ def halos(
     Returns:
         ``(B,)``, not below 0.
     """
-    total = fused.new_zeros(len(fused))
+    pictures, total = torch.cat([fused, ir, vis]), fused.new_zeros(len(fused))
     for scale in (scale for scale in scales if -(-min(fused.shape[-2:]) // scale) >= 3):
-        g, of_ir, of_vis = (sobel(F.avg_pool2d(x, scale, ceil_mode=True), padding=0) for x in (fused, ir, vis))
+        g, of_ir, of_vis = sobel(F.avg_pool2d(pictures, scale, ceil_mode=True), padding=0).chunk(3)
         most = gain * F.relu(torch.maximum(of_ir, of_vis))
         least = gain * F.relu(-torch.minimum(of_ir, of_vis))
         total = total + (F.relu(g - most) + F.relu(-g - least)).sum(1).flatten(1).mean(1)
@@ -236,12 +237,11 @@ def grain(fused: Tensor, ir: Tensor, vis: Tensor, *, size: int = 5, flat: float 
         ``(B,)``, not below 0.
     """
 
-    def deviation(x: Tensor) -> Tensor:
-        mean, square = (F.avg_pool2d(y, size, stride=1) for y in (x, x * x))
-        return (less(square, mean, mean).clamp_min(0) + 1e-6).sqrt()
-
-    given = torch.maximum(deviation(ir), deviation(vis))
-    excess = F.relu(deviation(fused) - given) * torch.exp(-((given / flat) ** 2))
+    pictures = torch.cat([fused, ir, vis])
+    mean, square = F.avg_pool2d(torch.cat([pictures, pictures**2], 1), size, stride=1).chunk(2, 1)
+    deviation, of_ir, of_vis = (less(square, mean, mean).clamp_min(0) + 1e-6).sqrt().chunk(3)
+    given = torch.maximum(of_ir, of_vis)
+    excess = F.relu(deviation - given) * torch.exp(-((given / flat) ** 2))
     return excess.flatten(1).mean(1)
 
 
