@@ -8,6 +8,7 @@ and the share of the running average.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -16,6 +17,14 @@ from cmmdl.training.step import Numbers, Step
 
 FIRST = 3
 """Steps of each size taken one kernel at a time before one is recorded: libraries choose and prepare their kernels."""
+
+
+def fastest_convolutions() -> AbstractContextManager[None]:
+    """cuDNN tries its kernels on the first steps of a size: worth it where thousands of the same size follow."""
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(
+        enabled=cudnn.enabled, benchmark=True, deterministic=cudnn.deterministic, allow_tf32=cudnn.allow_tf32
+    )  # type: ignore[no-any-return]
 
 
 class RecordedStep:
@@ -44,11 +53,13 @@ class RecordedStep:
     def _advance(self) -> None:
         if self.plain < FIRST:
             self.plain += 1
-            self.numbers = self.step(self.pictures, self.weights)
+            with fastest_convolutions():
+                self.numbers = self.step(self.pictures, self.weights)
             return
         if self.graph is None:
             self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
+            recording = torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local")
+            with fastest_convolutions(), recording:
                 self.numbers = self.step(self.pictures, self.weights)
         self.graph.replay()
 
