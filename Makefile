@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+OLDEST ?= .venv-oldest
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test slow lint types format clean
+.PHONY: demo test slow lint types format golden mutants oldest clean
 
 demo: $(INSTALLED)  ## fuse the bundled pair
 	@mkdir -p demo
@@ -26,8 +27,17 @@ types: $(INSTALLED)  ## static types
 format: $(INSTALLED)
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
+golden: $(INSTALLED)  ## write anew what the shipped weights give, after they have changed
+	$(BIN)/python tests/golden/rewrite.py
+
+mutants: $(INSTALLED)  ## break the code in 400 places and count what the tests notice; an hour or more
+	$(BIN)/python benchmarks/mutants/run.py --count 400 --seed 13
+
+oldest: $(OLDEST)/.installed  ## the tests with the oldest versions that pyproject.toml allows
+	$(OLDEST)/bin/python -m pytest -n auto
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(OLDEST) .mutants demo
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "creating the environment $(VENV); the first time takes a few minutes"
@@ -35,4 +45,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 		{ echo "CMMDL needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+	@$(PYTHON) -m venv --clear $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[dev]'
 	@touch $@

@@ -24,7 +24,7 @@ import torch
 
 from cmmdl.training.config import TrainConfig, changed_keys
 from cmmdl.training.configfile import load_config
-from cmmdl.weights import read_metadata
+from cmmdl.weights.loading import read_metadata
 from held_out import COLUMNS, LEGEND, SETS, cells, validate
 
 ROOT = Path(__file__).resolve().parents[1]

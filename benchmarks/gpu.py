@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from cmmdl import Fuser
 from cmmdl.scenes import synthetic_pair
-from cmmdl.weights import load_model
+from cmmdl.weights.loading import load_model
 
 MODELS = ["cmmdl-ivf", "cmmdl-rt", "cmmdl-mif", "laplacian", "gff"]
 NETWORKS = MODELS[:3]

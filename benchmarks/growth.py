@@ -18,9 +18,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmmdl.atomic import write_bytes
-from cmmdl.bench import Case, Plan, Row, measure, table
+from cmmdl.bench import Case, Plan, Row, measure, printing
 from cmmdl.bench.machine import machine
+from cmmdl.files.atomic import write_bytes
 
 MEGAPIXELS = (0.1, 0.2, 0.5, 1, 2, 4, 8, 16)
 
@@ -70,9 +70,9 @@ def run(series: list[Series], plan: Plan, megapixels: list[float]) -> list[dict]
     rows = [row for line in lines for row in line]
     here = machine()
     measure(rows, plan, lambda text: print(text, flush=True))
-    print(table.plain(rows, here), "\n", flush=True)
+    print(printing.plain(rows, here), "\n", flush=True)
     return [
-        {"name": line.name, "tile": line.tile, **table.as_dict(own, here, plan)}
+        {"name": line.name, "tile": line.tile, **printing.as_dict(own, here, plan)}
         for line, own in zip(series, lines, strict=True)
     ]
 

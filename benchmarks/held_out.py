@@ -16,10 +16,10 @@ import torch
 from tqdm import tqdm
 
 from cmmdl import Fuser
-from cmmdl.losses import brightness, rims
 from cmmdl.metrics import score
 from cmmdl.training.config import Source
 from cmmdl.training.data import find_pairs, read_luma, read_stems
+from cmmdl.training.losses import brightness, rims
 from cmmdl.training.validation import total
 
 ROOT = Path(__file__).resolve().parents[1]

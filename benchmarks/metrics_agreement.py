@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cmmdl.images import list_images, read_image
+from cmmdl.files.images import read_image
+from cmmdl.files.listing import list_images
 from cmmdl.metrics import CONVENTIONS, METRICS, score
 
 ROOT = Path(__file__).resolve().parents[1]

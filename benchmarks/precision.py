@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cmmdl.allocator import reuse_memory
-from cmmdl.images import list_images
-from cmmdl.weights import load_model
+from cmmdl.files.listing import list_images
+from cmmdl.models.allocator import reuse_memory
+from cmmdl.weights.loading import load_model
 
 EXAMPLE = Path(__file__).parents[1] / "examples"
 

@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from cmmdl import Fuser
 from cmmdl.evaluate import Evaluation, Table, build_table, evaluate_folder, load_board, markdown
-from cmmdl.images import write_image
-from cmmdl.pairing import pair_folders
-from cmmdl.weights import PRETRAINED
+from cmmdl.files.images import write_image
+from cmmdl.files.pairs import pair_folders
+from cmmdl.weights.cards import TRAINED
 
 METRICS = ["EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM"]
 JUDGES = ["QCB", "QCV", "QP", "Nabf"]
@@ -40,7 +40,7 @@ MARKS = "<!-- results:begin -->", "<!-- results:end -->"
 
 HEADER = """# Results
 
-Measured by `python benchmarks/quality.py --data DIR --write` on the weights in the box. Our pictures and those of the
+Measured by `python benchmarks/quality.py --data DIR --write` on the shipped weights. Our pictures and those of the
 baselines are stretched to the full range, as most published ones are; the rows of published networks are their own
 pictures, scored by the same evaluator. DIR holds `test/tno/ir`, `test/tno/vis`, and the same of `roadscene`.
 
@@ -143,8 +143,8 @@ def update_readme(marks: tuple[str, str], text: str) -> None:
 
 
 def update_card(model: str, scores: Mapping[str, Mapping[str, float]]) -> None:
-    """Puts scores into the card of a model in the box."""
-    card = PRETRAINED / f"{model}.json"
+    """Puts scores into the card of a shipped model."""
+    card = TRAINED / f"{model}.json"
     text = json.dumps({**json.loads(card.read_text(encoding="utf-8")), "scores": scores}, indent=2)
     card.write_text(text + "\n", encoding="utf-8")
 

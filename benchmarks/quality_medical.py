@@ -22,10 +22,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cmmdl import Fuser, ops
+from cmmdl import Fuser
 from cmmdl.evaluate import Evaluation, evaluate_folder, markdown
-from cmmdl.images import read_image, write_image
-from cmmdl.pairing import pair_folders
+from cmmdl.files import colour
+from cmmdl.files.images import read_image, write_image
+from cmmdl.files.pairs import pair_folders
 from cmmdl.training.data import read_luma, read_stems
 from quality import BASELINES, JUDGES, METRICS, first_table, means, update_card, update_readme
 
@@ -68,7 +69,7 @@ def chroma(path: Path) -> NDArray[np.float64]:
     """``(2, H, W)``, grey is 0."""
     picture = np.atleast_3d(read_image(path)).astype(np.float64) / 255
     rgb = np.broadcast_to(picture, (*picture.shape[:2], 3)).transpose(2, 0, 1)
-    return ops.rgb_to_ycbcr(rgb)[1:] - 0.5
+    return colour.rgb_to_ycbcr(rgb)[1:] - 0.5
 
 
 def hue_error(fused: Path, source: Path) -> float:

@@ -19,15 +19,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from cmmdl.models.bands import in_bands
+from cmmdl.models.sdlb import HALO
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from cmmdl.allocator import reuse_memory
-from cmmdl.models.bands import in_bands
+from cmmdl.models.allocator import reuse_memory
 from cmmdl.models.cmmdl import CMMDL
-from cmmdl.models.sdlb import HALO
 from speed import convolution_rate, machine
 
 

@@ -46,7 +46,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         files = options.files or Path(folder)
         if options.model:
-            from cmmdl.export import export_model
+            from cmmdl.runtimes.export import export_model
 
             export_model(options.model, files / "float32.onnx")
         elif not (files / "int8.onnx").exists():
@@ -69,9 +69,9 @@ def export(files: Path) -> None:
     """A network with random weights, in float32 and in 8 bits."""
     import torch
 
-    from cmmdl.export import export_model
     from cmmdl.models.rt import CMMDLRT
-    from cmmdl.weights import save_model
+    from cmmdl.runtimes.export import export_model
+    from cmmdl.weights.saving import save_model
 
     torch.manual_seed(0)
     network = CMMDLRT()

@@ -32,7 +32,7 @@ TASKS = {
 
 def worker(side: str, kind: str, height: int, width: int, repeats: int, precision: str) -> dict[str, float]:
     if side == "ours":
-        from cmmdl.allocator import reuse_memory
+        from cmmdl.models.allocator import reuse_memory
 
         reuse_memory()
     import resource
@@ -170,8 +170,8 @@ def accuracy(height: int, width: int) -> None:
     import torch
 
     sys.path.insert(0, str(Path(__file__).parent))
-    from cmmdl.allocator import reuse_memory
-    from cmmdl.weights import load_model
+    from cmmdl.models.allocator import reuse_memory
+    from cmmdl.weights.loading import load_model
     from plain_network import PlainCMMDL
 
     reuse_memory()

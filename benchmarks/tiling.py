@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from cmmdl import Fuser
-from cmmdl.pairing import pair_folders
+from cmmdl.files.pairs import pair_folders
 from cmmdl.scenes import synthetic_pair
 
 Pairs = list[tuple[Tensor, Tensor]]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cmmdl.images import write_image
+from cmmdl.files.images import write_image
 from cmmdl.scenes import synthetic_pair
 
 HERE = Path(__file__).resolve().parent

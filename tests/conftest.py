@@ -23,3 +23,9 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the folder of real pictures ../shared, which may not be redistributed")
     return folder
+
+
+@pytest.fixture
+def cases(shared: Path) -> Path:
+    """The folder of files as people have them."""
+    return shared / "cases"

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from cmmdl.cli import main
 from cmmdl.errors import UserError
-from cmmdl.images import read_image, write_image
+from cmmdl.files.images import read_image, write_image
 from cmmdl.scenes import synthetic_pair
 
 CMMDL = [sys.executable, "-c", "from cmmdl.cli import main; main()"]
@@ -26,7 +26,7 @@ RANDOM = np.random.default_rng(1)
 
 @pytest.fixture(autouse=True)
 def keep_the_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cmmdl.allocator.reuse_memory", lambda: True)
+    monkeypatch.setattr("cmmdl.models.allocator.reuse_memory", lambda: True)
 
 
 @pytest.fixture
@@ -37,12 +37,12 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "ir.png", tmp_path / "vis.png"
 
 
-def refused(*arguments: object, out: Path, model: str = "mean") -> str:
+def refused(*arguments: object, out: Path, model: str = "mean", status: int = 1) -> str:
     """The one line that ``cmmdl fuse`` prints; checks that it is one, and that nothing was left behind."""
     before = sorted(out.parent.rglob("*"))
     command = ["fuse", *map(str, arguments), "-o", str(out), "--model", model]
     result = CliRunner().invoke(main, command, catch_exceptions=False)
-    assert result.exit_code == 1
+    assert result.exit_code == status
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
@@ -119,7 +119,7 @@ def test_empty(pair: tuple[Path, Path]) -> None:
 def test_text_renamed_png(pair: tuple[Path, Path]) -> None:
     path = pair[0].with_name("text.png")
     path.write_text("This is no picture.\n" * 40)
-    assert f"{path} is no PNG" in refused(path, pair[1], out=path.with_name("out.png"))
+    assert f"{path} is not a PNG" in refused(path, pair[1], out=path.with_name("out.png"))
 
 
 def test_missing(pair: tuple[Path, Path]) -> None:
@@ -173,9 +173,10 @@ def test_nan_in_a_float_tiff(pair: tuple[Path, Path]) -> None:
 def test_floats_without_range(pair: tuple[Path, Path]) -> None:
     path = pair[0].with_name("celsius.tif")
     write_image(path, np.full((20, 30), 21.5, np.float32))
-    line = refused(path, pair[1], out=path.with_name("out.png"))
-    assert f"{path} holds floats from 21.5 to 21.5" in line
-    assert "--ir-range" in line
+    out = path.with_name("out.png")
+    assert f"{path} has the value 21.5 everywhere, which spans no range" in refused(path, pair[1], out=out)
+    line = refused(pair[0], path, out=out)
+    assert f"{path} holds floats from 21.5 to 21.5, outside [0, 1]; give its range: --vis-range" in line
 
 
 def test_sizes_that_differ(pair: tuple[Path, Path]) -> None:
@@ -190,9 +191,9 @@ def test_folder_against_file(pair: tuple[Path, Path]) -> None:
     folder = pair[0].parent / "folder"
     folder.mkdir()
     out = folder.parent / "out.png"
-    assert "give two files or two folders" in refused(folder, pair[1], out=out)
-    assert "give two files or two folders" in refused(pair[0], folder, out=out)
-    assert f"{folder} is a folder; two files need a file name" in refused(*pair, out=folder)
+    assert "give two files or two folders" in refused(folder, pair[1], out=out, status=2)
+    assert "give two files or two folders" in refused(pair[0], folder, out=out, status=2)
+    assert f"{folder} is a folder; two files need a file name" in refused(*pair, out=folder, status=2)
     for side, path in zip(("one", "two"), pair, strict=True):
         (folder / side).mkdir()
         (folder / side / "a.png").write_bytes(path.read_bytes())
@@ -206,7 +207,7 @@ def test_folders_without_pictures(pair: tuple[Path, Path]) -> None:
     two.mkdir()
     (one / "a.png").write_bytes(pair[0].read_bytes())
     out = one.parent / "out"
-    assert f"{two} holds no png" in refused(one, two, out=out)
+    assert f"{two} holds no picture of the vis side" in refused(one, two, out=out)
     (two / "b.png").write_bytes(pair[1].read_bytes())
     line = refused(one, two, out=out)
     assert "a.png" in line
@@ -221,9 +222,9 @@ def test_unknown_model_and_device(pair: tuple[Path, Path]) -> None:
 
 
 def test_formats_that_cannot_hold_it(pair: tuple[Path, Path]) -> None:
-    assert ".gif is no format" in refused(*pair, out=pair[0].with_name("out.gif"))
-    assert "without suffix" in refused(*pair, out=pair[0].with_name("out"))
-    line = refused(*pair, "--depth", "uint16", out=pair[0].with_name("out.jpg"))
+    assert ".gif is not a format" in refused(*pair, out=pair[0].with_name("out.gif"), status=2)
+    assert "without suffix" in refused(*pair, out=pair[0].with_name("out"), status=2)
+    line = refused(*pair, "--depth", "uint16", out=pair[0].with_name("out.jpg"), status=2)
     assert "out.jpg: .jpg cannot hold uint16; write PNG or TIFF" in line
 
 
@@ -237,12 +238,11 @@ def test_formats_that_cannot_hold_it(pair: tuple[Path, Path]) -> None:
     ],
 )
 def test_writes_that_fail(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, number: int, words: str) -> None:
-    def fail(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:100])
+    def fail(path: Path, data: bytes) -> None:
+        path.write_bytes(data[:100])
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr("cmmdl.files.atomic._create", fail)
     line = refused(*pair, out=pair[0].with_name("out.png"))
     assert f"out.png: {words}" in line
     assert "choose another" in line

@@ -4,14 +4,14 @@ import hashlib
 
 import pytest
 
-from cmmdl.cards import PRETRAINED, ModelCard, available_models, weights_hash
 from cmmdl.errors import UserError
+from cmmdl.weights.cards import TRAINED, ModelCard, available_models, weights_hash
 
 
 @pytest.mark.parametrize("card", [card for card in available_models() if card.file], ids=lambda card: card.name)
 def test_the_hash_of_a_name_is_that_of_its_file(card: ModelCard) -> None:
-    expected = hashlib.sha256((PRETRAINED / card.file).read_bytes()).hexdigest()
-    assert weights_hash(card.name) == weights_hash(PRETRAINED / card.file) == expected
+    expected = hashlib.sha256((TRAINED / card.file).read_bytes()).hexdigest()
+    assert weights_hash(card.name) == weights_hash(TRAINED / card.file) == expected
 
 
 def test_a_method_without_weights_has_no_hash_and_an_unknown_name_is_told() -> None:

@@ -97,7 +97,7 @@ def test_errors_are_one_line(archive: Path, tmp_path: Path) -> None:
     assert "does not look like MSRS" in result.stderr
     pair(tmp_path / "bad", "a", 1)
     (tmp_path / "bad/data.json").write_text("[]")
-    assert "remove it, or say --as NAME" in data("check", tmp_path / "bad").stderr
+    assert "remove it, or pass --as NAME" in data("check", tmp_path / "bad").stderr
 
 
 def test_it_does_not_import_torch(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from cmmdl import memory
 from cmmdl.cli import doctor, main
+from cmmdl.runtimes import memory
 
 
 def rows() -> dict[str, str]:
@@ -56,16 +56,8 @@ def test_free_memory_is_plausible(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     if free is None:
         pytest.skip("needs a system that tells its free memory")
     assert 2**26 < free < 2**45
-    folder = tmp_path / "group"
-    folder.mkdir()
-    (folder / "memory.max").write_text("5000\n")
-    (folder / "memory.current").write_text("3000\n")
-    (folder / "memory.stat").write_text("anon 2400\ninactive_file 600\n")
-    assert memory._left(folder, "memory.max", "memory.current", "inactive_file") == 2600
-    (folder / "memory.max").write_text("max\n")
-    assert memory._left(folder, "memory.max", "memory.current", "inactive_file") is None
     monkeypatch.setattr(memory, "_system", lambda: 10**6)
-    monkeypatch.setattr(memory, "_control_groups", lambda: 10**5)
+    monkeypatch.setattr(memory, "memory_left", lambda: 10**5)
     assert memory.available_bytes(torch.device("cpu")) == 10**5
 
 
@@ -74,7 +66,7 @@ def test_memory_is_reused() -> None:
     """Page faults of taking and freeing 64 MiB thirty times: a fraction with reuse, all pages each time without."""
     code = (
         "import sys, resource\n"
-        "from cmmdl.allocator import reuse_memory\n"
+        "from cmmdl.models.allocator import reuse_memory\n"
         "if sys.argv[1] == 'yes': print(reuse_memory())\n"
         "import torch\n"
         "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"

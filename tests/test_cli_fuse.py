@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 
 from cmmdl import Fuser
 from cmmdl.cli import main
-from cmmdl.images import read_image, write_image
+from cmmdl.files import atomic
+from cmmdl.files.images import read_image, write_image
 from cmmdl.scenes import synthetic_pair
 
 CMMDL = [sys.executable, "-c", "from cmmdl.cli import main; main()"]
@@ -24,7 +25,7 @@ CMMDL = [sys.executable, "-c", "from cmmdl.cli import main; main()"]
 @pytest.fixture(autouse=True)
 def keep_the_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command may set its process's allocator; this process is shared with other tests."""
-    monkeypatch.setattr("cmmdl.allocator.reuse_memory", lambda: True)
+    monkeypatch.setattr("cmmdl.models.allocator.reuse_memory", lambda: True)
 
 
 def fuse(*arguments: object) -> Result:
@@ -98,7 +99,7 @@ def test_suffixes_are_stripped(tmp_path: Path) -> None:
 
 def test_one_folder_without_suffixes_is_refused(folders: Path) -> None:
     result = fuse(folders / "ir", folders / "ir", "-o", folders / "out")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "--ir-suffix" in result.stderr
 
 
@@ -110,7 +111,7 @@ def test_bad_and_unpaired_are_named_and_the_rest_is_done(folders: Path) -> None:
     write_image(folders / "ir/lonely.png", ir)
     write_image(folders / "vis/single.png", vis)
     result = fuse(folders / "ir", folders / "vis", "-o", folders / "out")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert names(folders / "out") == ["b.png", "c.png"]
     said = result.stderr
     assert "2 failed:\n  a: " in said
@@ -123,12 +124,12 @@ def test_bad_and_unpaired_are_named_and_the_rest_is_done(folders: Path) -> None:
     assert "2 fused" in result.stdout
 
 
-def test_two_files_of_one_stem_are_refused(folders: Path) -> None:
+def test_two_files_of_one_stem_are_named_and_the_rest_is_done(folders: Path) -> None:
     (folders / "ir/a.bmp").touch()
     result = fuse(folders / "ir", folders / "vis", "-o", folders / "out")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "a.bmp and a.png share the stem 'a'" in result.stderr
-    assert not (folders / "out").exists()
+    assert sorted(path.name for path in (folders / "out").iterdir()) == ["b.png", "c.png"]
 
 
 def test_existing_results(folders: Path) -> None:
@@ -147,7 +148,7 @@ def test_existing_results(folders: Path) -> None:
     assert fuse(*arguments, "--skip-existing").exit_code == 0  # nothing left to do
     assert fuse(*arguments, "--overwrite").exit_code == 0
     assert read_image(folders / "out/b.png").shape == (24, 32, 3)
-    assert "exclude each other" in fuse(*arguments, "--overwrite", "--skip-existing").stderr
+    assert "cannot be combined" in fuse(*arguments, "--overwrite", "--skip-existing").stderr
 
 
 def test_an_existing_file(folders: Path) -> None:
@@ -163,10 +164,10 @@ def test_an_existing_file(folders: Path) -> None:
 def test_inputs_are_never_overwritten(folders: Path) -> None:
     before = (folders / "vis/c.png").read_bytes()
     result = fuse(folders / "ir/c.tif", folders / "vis/c.png", "-o", folders / "vis/c.png", "--overwrite")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "one of the two inputs" in result.stderr
     result = fuse(folders / "ir", folders / "vis", "-o", folders / "vis", "--overwrite")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "folder of inputs" in result.stderr
     assert (folders / "vis/c.png").read_bytes() == before
 
@@ -175,7 +176,7 @@ def test_options_reach_the_fuser(folders: Path) -> None:
     ir = np.linspace(20, 40, 24 * 32, dtype=np.float32).reshape(24, 32)
     write_image(folders / "celsius.tif", ir)
     out = folders / "f.tif"
-    arguments = ["--ir-range", 20, 40, "--depth", "uint16", "--stretch", "--tile", 16, "--threads", 1]
+    arguments = ["--ir-range", "20:40", "--depth", "uint16", "--stretch", "--tile", 16, "--threads", 1]
     result = fuse(folders / "celsius.tif", folders / "vis/c.png", "-o", out, *arguments)
     assert result.exit_code == 0, result.output
     expected = Fuser("mean", stretch=True)(ir, read_image(folders / "vis/c.png"), ir_range=(20, 40), depth="uint16")
@@ -218,18 +219,12 @@ def test_after_kill_9_a_rerun_continues(tmp_path: Path) -> None:
     assert 3 < len(done) < count
     shapes = {read_image(path).shape for path in done}  # none is half
     assert shapes == {(240, 320, 3)}
-    (out / f".001.png.{_dead_owner(process.pid)}.cmmdl-tmp").write_bytes(b"half")
+    left = atomic._temporary_name(out / "001.png").name.replace(f"-{os.getpid()}-", f"-{process.pid}-")
+    (out / left).write_bytes(b"half")
     again = subprocess.run([*CMMDL, *arguments, "--skip-existing"], capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert names(out) == [f"{number:03}.png" for number in range(count)]  # and no temporary file
     assert {path: path.stat().st_mtime_ns for path in done} == done
-
-
-def _dead_owner(process: int) -> str:
-    """What the killed process would have marked a temporary file with."""
-    from cmmdl import atomic
-
-    return atomic._this_process().rpartition("-")[0] + f"-{process}"
 
 
 def test_float_visible_pictures_become_16_bit_pngs_with_a_note(tmp_path: Path) -> None:

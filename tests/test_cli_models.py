@@ -25,7 +25,7 @@ def test_all_models_are_listed() -> None:
 
 def test_scores_and_data_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     card = replace(available_models()[0], name="ours", trained_on="MSRS", scores={"TNO 25": {"EN": 7.25, "VIF": 0.8}})
-    monkeypatch.setattr("cmmdl.cards.available_models", lambda: (card,))
+    monkeypatch.setattr("cmmdl.weights.cards.available_models", lambda: (card,))
     text = CliRunner().invoke(main, ["models"], catch_exceptions=False).stdout
     assert "MSRS" in text
     assert "ours on TNO 25: EN 7.25  VIF 0.8" in text

@@ -21,7 +21,7 @@ from cmmdl.datasets.layout import find_splits
 from cmmdl.datasets.preparation import leftovers
 from cmmdl.datasets.report import Report
 from cmmdl.errors import UserError
-from cmmdl.images import write_image
+from cmmdl.files.images import write_image
 from cmmdl.scenes import synthetic_pair
 
 PUBLISHED = {
@@ -184,7 +184,7 @@ class TestArchives:
             prepare(plan(MSRS, packed), tmp_path / "out")
         assert not (tmp_path / "out").exists()
         (tmp_path / "a.rar").write_bytes(b"Rar!\x1a\x07")
-        with pytest.raises(UserError, match="no ZIP or TAR archive; unpack it by hand"):
+        with pytest.raises(UserError, match="not a ZIP or TAR archive; unpack it by hand"):
             archive.list_files(tmp_path / "a.rar")
         with pytest.raises(UserError, match="no such file or folder"):
             archive.list_files(tmp_path / "none.zip")
@@ -252,7 +252,7 @@ class TestPrepare:
         (tmp_path / "out" / "mine.txt").write_text("keep")
         with pytest.raises(UserError, match="exists and is not an empty folder"):
             prepare(planned, tmp_path / "out")
-        with pytest.raises(UserError, match="give a folder outside of it"):
+        with pytest.raises(UserError, match="give a folder outside it"):
             prepare(planned, msrs / "out")
         with pytest.raises(UserError, match=r"GiB are needed .* free some space"):
             prepare(replace(planned, bytes=2**60), tmp_path / "new")
@@ -267,7 +267,7 @@ class TestPrepare:
     ) -> None:
         (tmp_path / "here").mkdir()
         monkeypatch.chdir(tmp_path / "here")
-        with pytest.raises(UserError, match=r"\. is the folder that you are in; give a new one inside"):
+        with pytest.raises(UserError, match=r"\. is the current folder; give a new one inside"):
             prepare(plan(MSRS, msrs), Path())
         assert not list((tmp_path / "here").iterdir())
 
@@ -280,7 +280,7 @@ class TestPrepare:
         (tmp_path / "out").mkdir()
         planned = plan(MSRS, msrs)
         monkeypatch.setattr(Path, "iterdir", denied)
-        with pytest.raises(UserError, match=r"out: cannot be looked into \(Permission denied\)"):
+        with pytest.raises(UserError, match=r"out: cannot be opened \(Permission denied\)"):
             prepare(planned, tmp_path / "out")
         with pytest.raises(UserError, match=r"out: cannot be listed \(Permission denied\)"):
             find_sets(tmp_path / "out")
@@ -323,7 +323,7 @@ class TestPrepare:
 
     def test_an_official_split_stays(self, msrs: Path, tmp_path: Path) -> None:
         (tmp_path / "test.txt").write_text("00001D\n")
-        with pytest.raises(UserError, match="comes divided already, into train and test"):
+        with pytest.raises(UserError, match="is already split into train and test"):
             plan(MSRS, msrs, test_stems=tmp_path / "test.txt")
 
     def test_medical_sides_keep_their_names(self, tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ class TestCheck:
     def test_a_folder_without_pairs(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="holds no pairs"):
             find_sets(tmp_path)
-        with pytest.raises(UserError, match="is no folder"):
+        with pytest.raises(UserError, match="is not a folder"):
             find_sets(tmp_path / "none")
 
     def test_real_pictures(self, shared: Path) -> None:

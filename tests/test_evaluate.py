@@ -22,7 +22,8 @@ from cmmdl.cli import main
 from cmmdl.cli.evaluate import BASELINE_NAMES, CONVENTION_NAMES
 from cmmdl.errors import UserError
 from cmmdl.evaluate import evaluate_files, evaluate_folder
-from cmmdl.evaluate.scoring import stretch_levels, to_levels
+from cmmdl.evaluate.scoring import stretch_levels
+from cmmdl.files.levels import to_8_bits
 from cmmdl.metrics import CONVENTIONS, score
 from cmmdl.models.baselines import BASELINES
 
@@ -178,10 +179,10 @@ def test_stretch_by_hand() -> None:
 
 
 def test_deeper_pictures_become_levels() -> None:
-    assert to_levels(np.array([[0, 257, 65535]], np.uint16)).tolist() == [[0, 1, 255]]
-    assert to_levels(np.array([[0, 0.5, 1]], np.float32)).tolist() == [[0, 128, 255]]
+    assert to_8_bits(np.array([[0, 257, 65535]], np.uint16)).tolist() == [[0, 1, 255]]
+    assert to_8_bits(np.array([[0, 0.5, 1]], np.float32)).tolist() == [[0, 128, 255]]
     with pytest.raises(UserError, match=r"\[0, 1\]"):
-        to_levels(np.array([[0, 200.0]], np.float32))
+        to_8_bits(np.array([[0, 200.0]], np.float32))
 
 
 def test_three_files(data: Path) -> None:
@@ -267,10 +268,10 @@ def test_command_on_files_and_its_plot(data: Path) -> None:
         (["ir", "vis", "--method", "max"], 2, "NAME=PATH"),
         (["max", "ir", "vis", "--method", "max=mean"], 2, "twice"),
         (["max", "ir", "nowhere"], 1, "error: nowhere: there is no such file or folder"),
-        (["max/a.png", "ir", "vis"], 1, "is a file, others are folders"),
-        (["max", "ir", "vis", "--metrics", "QX"], 1, "QX"),
+        (["max/a.png", "ir", "vis"], 2, "is a file, others are folders"),
+        (["max", "ir", "vis", "--metrics", "QX"], 2, "QX"),
         (["max", "ir", "vis", "--csv", "no/s.csv"], 1, "no folder"),
-        (["max", "ir", "vis", "--plot", "p.gif"], 1, "suffix"),
+        (["max", "ir", "vis", "--plot", "p.gif"], 2, "suffix"),
         (["max", "ir", "vis", "--board", "none.json"], 1, "none.json"),
     ],
 )
@@ -298,7 +299,7 @@ def test_ctrl_c_ends_all_processes_quietly(data: Path) -> None:
     time.sleep(12)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert errors.strip() == "Aborted!"
     assert not (data / "s.csv").exists()
     assert wait_for_end(process.pid), "some process of the group is still there"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
-import cmmdl.fuser
-import cmmdl.memory
+import cmmdl.fusion.fuser
+import cmmdl.runtimes.memory
 from cmmdl import Fuser, UserError
-from cmmdl.images import write_image
+from cmmdl.files.images import write_image
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 from cmmdl.scenes import synthetic_pair
 
@@ -222,7 +222,7 @@ def test_alpha_is_dropped_with_a_note() -> None:
     fused = Fuser(VisibleOnly(), note=notes.append)(np.zeros((4, 4), np.uint8), numbers(np.uint8, 4, 4, 4))
     assert isinstance(fused, np.ndarray)
     assert fused.shape == (4, 4, 3)
-    assert "visible picture (4, 4, 4): alpha dropped" in notes[0]
+    assert "visible picture: alpha dropped (4 channels)" in notes[0]
     with pytest.warns(UserWarning, match="alpha dropped"):
         MEAN(Image.new("LA", (3, 3)), Image.new("L", (3, 3)))
 
@@ -328,8 +328,8 @@ def test_short_memory_means_tiles_and_a_note(monkeypatch: pytest.MonkeyPatch) ->
     expected = MEAN(ir, vis).astype(int)
     notes = list[str]()
     fuser = Fuser(Recorder(), note=notes.append)
-    room = int(160 * 160 * cmmdl.memory.BYTES_PER_PIXEL_WITHOUT_WEIGHTS / cmmdl.fuser.SHARE) + 999
-    monkeypatch.setattr(cmmdl.fuser, "available_bytes", lambda device: room)
+    room = int(160 * 160 * cmmdl.runtimes.memory.BYTES_PER_PIXEL_WITHOUT_WEIGHTS / cmmdl.fusion.fuser.SHARE) + 999
+    monkeypatch.setattr(cmmdl.fusion.fuser, "available_bytes", lambda device: room)
     np.testing.assert_allclose(fuser(ir, vis), expected, atol=1)  # a half may round either way
     assert set(fuser.model.sizes) == {(1, 1, 150, 160)}
     assert notes == ["400x150 does not fit into the free memory: fused in 3 tiles of 160 pixels"]
@@ -347,12 +347,12 @@ def test_a_failed_allocation_means_smaller_tiles(monkeypatch: pytest.MonkeyPatch
     assert set(fuser.model.sizes) == {(1, 1, 128, 128)}
     assert "tiles of 200 pixels" in notes[0]
     for tile in (None, 256):
-        with pytest.raises(UserError, match=r"memory does not suffice.*--tile"):
+        with pytest.raises(UserError, match=r"not enough memory.*--tile"):
             Fuser(Recorder(limit=100), tile=tile, note=notes.append)(ir, vis)
 
 
 def test_pictures_of_many_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cmmdl.pictures, "_BAND", 100)
+    monkeypatch.setattr(cmmdl.files.pictures, "_BAND", 100)
     ir, vis = synthetic_pair(41, 33, 1)
     in_bands = MEAN(ir, vis)
     monkeypatch.undo()

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from cmmdl import losses, metrics
+from cmmdl import metrics
 from cmmdl.scenes import synthetic_pair
+from cmmdl.training import losses
 
 
 def scene(size: int = 48, seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from cmmdl.images import read_image
+from cmmdl.files.images import read_image
 from cmmdl.metrics import score
 
 ROOT = Path(__file__).parents[1]

@@ -9,12 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
-from cmmdl.models.fdlb import half_spectrum, inverse_polar, polar
+from cmmdl.models.cmmdl import CMMDL, SDLB, SFCA, CMMDLConfig
+from cmmdl.models.fourier import Fourier
+from cmmdl.models.layers import Pointwise, conv_norm, products, reflect_border
 from cmmdl.models.networks import build
-from cmmdl.models.norm import conv_norm
-from cmmdl.models.sdlb import SDLB, reflect_border
-from cmmdl.models.sfca import SFCA, circular_convolution, products
 
 TINY = {"width": 8, "blocks": 1, "heads": 2}
 sides = st.integers(1, 19)
@@ -95,6 +93,13 @@ def test_a_batch_equals_its_pictures_one_by_one() -> None:
     torch.testing.assert_close(together, apart, rtol=0, atol=1e-9)
 
 
+def test_pointwise_is_a_1x1_convolution() -> None:
+    torch.manual_seed(0)
+    layer, x = Pointwise(6, 5, bias=True), torch.randn(2, 6, 4, 3)
+    torch.testing.assert_close(layer(x), torch.nn.functional.conv2d(x, layer.weight, layer.bias))
+    assert layer(x).is_contiguous(memory_format=torch.channels_last)
+
+
 def test_folded_batch_norms_equal_separate_ones() -> None:
     torch.manual_seed(0)
     conv, norms = torch.nn.Conv2d(6, 5, 3, padding=1), [torch.nn.BatchNorm2d(5), torch.nn.BatchNorm2d(5)]
@@ -140,7 +145,16 @@ def test_circular_convolution_against_a_sum() -> None:
     direct = torch.zeros_like(a)
     for y, x in itertools.product(range(4), range(5)):
         direct += b[0, 0, y, x] * torch.roll(a, (y, x), (2, 3))
-    torch.testing.assert_close(circular_convolution(a, b), direct)
+    a.requires_grad_()
+    torch.testing.assert_close(Fourier().convolve(a, b), direct)
+    with torch.no_grad():
+        torch.testing.assert_close(Fourier().convolve(a, b), direct)
+
+
+def test_gradients_of_the_circular_convolution() -> None:
+    torch.manual_seed(0)
+    a, b = (torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    assert torch.autograd.gradcheck(Fourier().convolve, (a, b))
 
 
 def test_attention_matrix_equals_heads_one_by_one() -> None:
@@ -163,12 +177,12 @@ def test_polar_spectrum_of_a_real_image_is_undone(height: int, width: int) -> No
     x = torch.randn(
         1, 2, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(height * 13 + width)
     )
-    amplitude, phase = polar(half_spectrum(x))
-    torch.testing.assert_close(inverse_polar(amplitude, phase, (height, width)), x, rtol=0, atol=1e-6)
+    amplitude, phase = Fourier().polar(x)
+    torch.testing.assert_close(Fourier().picture(amplitude, phase, (height, width)), x, rtol=0, atol=1e-6)
 
 
 def test_phase_of_real_bins_is_zero_or_plus_pi() -> None:
-    _, phase = polar(half_spectrum(-torch.rand(1, 4, 6, 8)))
+    _, phase = Fourier().polar(-torch.rand(1, 4, 6, 8))
     assert torch.equal(phase[..., 0, 0], torch.full((1, 4), torch.pi))
     corners = phase[..., ::3, ::4]
     assert ((corners == 0) | (corners == torch.pi)).all()

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from cmmdl.models import cmmdl_cpu
 from cmmdl.models.cmmdl import CMMDL
-from cmmdl.models.released import from_released
+from cmmdl.weights.released import from_released
 from released_weights import GOLDEN, released_state
 
 SIZES = ["32x32", "40x56", "37x51", "17x90"]
@@ -29,13 +30,23 @@ def image(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(array).reshape(1, 1, *array.shape[-2:])
 
 
+@pytest.fixture(params=["whole", "in bands"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both files that compute the network: these pictures are below one band, unless a band is four rows."""
+    if request.param == "in bands":
+        monkeypatch.setattr(cmmdl_cpu, "BAND_PIXELS", 4 * 32)
+        monkeypatch.setattr(cmmdl_cpu, "LEAST_ROWS", 1)
+    return request.param
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_output_agrees_with_the_released_program(model: CMMDL, golden: dict, size: str, threads: int) -> None:
+def test_output_agrees_with_the_released_program(model: CMMDL, golden: dict, size: str, threads: int, way: str) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         with torch.inference_mode():
+            assert cmmdl_cpu.worthwhile(image(golden[f"ir_{size}"])) == (way == "in bands")
             fused = model(image(golden[f"ir_{size}"]), image(golden[f"vis_{size}"]))
     finally:
         torch.set_num_threads(before)
@@ -43,7 +54,7 @@ def test_output_agrees_with_the_released_program(model: CMMDL, golden: dict, siz
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_one_thread_and_two_agree(model: CMMDL, golden: dict, size: str) -> None:
+def test_one_thread_and_two_agree(model: CMMDL, golden: dict, size: str, way: str) -> None:
     before, results = torch.get_num_threads(), []
     try:
         for threads in (1, 2):

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from cmmdl import Fuser, UserError, runtime
-from cmmdl.images import read_image, write_image
-from cmmdl.runtime import choose_backend
+from cmmdl import Fuser, UserError
+from cmmdl.files.images import read_image, write_image
+from cmmdl.runtimes import choice
+from cmmdl.runtimes.choice import choose_backend
 from cmmdl.scenes import synthetic_pair
+from cmmdl.weights.resolving import Named
 
 onnx = pytest.importorskip("onnx", reason='needs pip install "cmmdl[export]"')
 pytest.importorskip("onnxruntime", reason='needs pip install "cmmdl[onnx]"')
@@ -63,7 +65,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, backend: str) -> None
     pytest.importorskip(backend)
     (tmp_path / "text.onnx").write_text("no network")
     wrong = {
-        "text.onnx": "no network that",
+        "text.onnx": "not a network that",
         "none.onnx": "no such file",
         foreign(tmp_path / "names.onnx", names=("a", "b")).name: "two float inputs ir and vis",
         foreign(tmp_path / "flat.onnx", shape=("h", "w")).name: r"\(B, 1, H, W\) is needed",
@@ -84,7 +86,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, backend: str) -> None
         ({"backend": "torch"}, "torch cannot run an exported file"),
         ({"device": "cuda"}, "runs on the CPU"),
         ({"precision": "float64"}, "has no precision float64"),
-        ({"threads": 0}, "0 threads"),
+        ({"threads": 0}, "at least 1, not 0"),
         ({"model": torch.nn.Identity(), "backend": "onnxruntime"}, "export it"),
     ],
 )
@@ -103,12 +105,12 @@ def test_a_missing_runtime_names_its_extra(mean: Path, monkeypatch: pytest.Monke
 
 def test_auto(monkeypatch: pytest.MonkeyPatch, mean: Path, tmp_path: Path) -> None:
     there = {"onnxruntime", "openvino", "torch"}
-    monkeypatch.setattr(runtime, "installed", lambda name: name in there)
-    monkeypatch.setattr(runtime, "_has_gpu", lambda: False)
+    monkeypatch.setattr(choice, "installed", lambda name: name in there)
+    monkeypatch.setattr(choice, "_has_gpu", lambda: False)
     assert choose_backend(torch.nn.Identity()) == choose_backend("mean") == choose_backend("cmmdl-ivf") == "torch"
     assert choose_backend("model.xml") == "openvino"
     assert choose_backend("model.onnx") == "onnxruntime"
-    monkeypatch.setattr(runtime, "shipped_file", lambda model: mean)  # as of a model with an ONNX file in the box
+    monkeypatch.setattr(Named, "exported", mean)  # as of a model that ships as an ONNX file
     assert choose_backend("mean") == "openvino"
     assert choose_backend("mean", device="cuda") == choose_backend("mean", precision="bfloat16") == "torch"
     there.discard("openvino")
@@ -116,14 +118,14 @@ def test_auto(monkeypatch: pytest.MonkeyPatch, mean: Path, tmp_path: Path) -> No
     there.discard("onnxruntime")
     assert choose_backend("mean") == "torch"
     assert choose_backend("model.onnx") == "openvino"  # whose absence then names the extra
-    monkeypatch.setattr(runtime, "_has_gpu", lambda: True)
+    monkeypatch.setattr(choice, "_has_gpu", lambda: True)
     there.add("openvino")
     assert choose_backend("mean") == "torch"
 
 
 def test_a_name_is_exported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("cmmdl.export.cache.user_cache_path", lambda *_, **__: tmp_path / "cmmdl")
+    monkeypatch.setattr("cmmdl.runtimes.export.cache.user_cache_path", lambda *_, **__: tmp_path / "cmmdl")
     pytest.importorskip("onnxscript")
     notes = list[str]()
     ir, vis = synthetic_pair(21, 30, 1)
@@ -183,7 +185,7 @@ def test_the_command_fuses_without_torch(mean: Path, tmp_path: Path) -> None:
     assert "ONNX Runtime" in result.stdout
     (tmp_path / "ir/3.png").write_text("no picture")
     result = without_torch(code, "fuse", tmp_path / "ir", tmp_path / "vis", "-o", tmp_path / "out", *model)
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert "1 failed:\n  3: " in result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "1.png", "2.png", "4.png"]
     np.testing.assert_array_equal(read_image(tmp_path / "out/0.png"), read_image(tmp_path / "one.png"))
@@ -195,8 +197,8 @@ def test_the_command_fuses_without_torch(mean: Path, tmp_path: Path) -> None:
 
 def test_what_was_exported_before_needs_no_torch(mean: Path, tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nimport cmmdl.export.cache as cache\n"
-        "from cmmdl.cards import weights_hash\n"
+        "import sys\nfrom pathlib import Path\nimport cmmdl.runtimes.export.cache as cache\n"
+        "from cmmdl.weights.cards import weights_hash\n"
         "cache.user_cache_path = lambda *a, **k: Path(sys.argv[1])\n"
         "folder = Path(sys.argv[1]) / 'exported'\nfolder.mkdir()\n"
         'path = folder / f\'mean-{weights_hash("mean")[:16]}-{cache.version("cmmdl")}.onnx\'\n'

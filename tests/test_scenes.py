@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmmdl.images import read_image
+from cmmdl.files.images import read_image
 from cmmdl.scenes import synthetic_pair
 
 

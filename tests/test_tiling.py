@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cmmdl import Fuser
+from cmmdl.fusion.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 from cmmdl.models.rt import CMMDLRT, CMMDLRTConfig
-from cmmdl.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 
 
 @settings(max_examples=60, deadline=None)
@@ -87,5 +87,5 @@ def test_a_network_that_sees_only_so_far_is_exact(tile: int, height: int, width:
 
 def test_too_small_for_exact_tiles() -> None:
     picture = torch.zeros(1, 1, 300, 300)
-    with pytest.raises(ValueError, match="176 are needed"):
+    with pytest.raises(ValueError, match="it must be at least 176"):
         fuse_tiled_exactly(torch.maximum, picture, picture, tile=exact_tile(84) - 1, reach=84)

@@ -1,4 +1,4 @@
-"""The weights in the box on scenes that the project draws: what a person would complain about."""
+"""The shipped weights on scenes that the project draws: what a person would complain about."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cmmdl import Fuser, ops
+from cmmdl import Fuser
+from cmmdl.files import colour
 from cmmdl.scenes import synthetic_pair
 
 TRAINED = ["cmmdl-ivf", "cmmdl-rt", "cmmdl-mif"]
@@ -14,7 +15,7 @@ TRAINED = ["cmmdl-ivf", "cmmdl-rt", "cmmdl-mif"]
 
 def luma(picture: np.ndarray) -> np.ndarray:
     values = picture.astype(np.float64) / 255
-    return values if values.ndim == 2 else values @ np.array([ops.RED, ops.GREEN, ops.BLUE])
+    return values if values.ndim == 2 else values @ np.array([colour.RED, colour.GREEN, colour.BLUE])
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ class TestMedical:
         mri, pet = self.slices()
         fused = Fuser("cmmdl-mif", backend="torch")(mri, pet)
         before, after = (
-            ops.rgb_to_ycbcr(torch.from_numpy(x.astype(np.float64) / 255).permute(2, 0, 1))[1:] - 0.5
+            colour.rgb_to_ycbcr(torch.from_numpy(x.astype(np.float64) / 255).permute(2, 0, 1))[1:] - 0.5
             for x in (pet, fused)
         )
         seen = (before.norm(dim=0) > 0.05) & (after.norm(dim=0) > 0.05)

@@ -10,11 +10,12 @@ from cmmdl.errors import UserError
 from cmmdl.training.config import TrainConfig, changed_keys
 from cmmdl.training.configfile import load_config
 
-CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").rglob("*.toml"))
 
 
-def write(folder: Path, text: str) -> Path:
-    file = folder / "mine.toml"
+def write(folder: Path, text: str, name: str = "mine.toml") -> Path:
+    file = folder / name
+    file.parent.mkdir(exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return file
 
@@ -109,3 +110,71 @@ def test_what_touches_the_weights_counts_as_a_change() -> None:
     assert changed_keys(old, new) == []
     new = load_config(None, ["optim.lr=1e-5", "loss.terms.mi=2", "run.log_every=1"])
     assert changed_keys(old, new) == ["loss.terms.mi", "optim.lr"]
+
+
+class TestBase:
+    """``base = "other.toml"``: say only what differs."""
+
+    def test_tables_merge_and_lists_and_scalars_replace(self, tmp_path: Path) -> None:
+        sources = "[[data.sources]]\nir = 'a'\nvis = 'b'\n[[data.sources]]\nir = 'c'\nvis = 'd'\n"
+        write(
+            tmp_path, f"{sources}[loss]\nterms = {{ mi = 1.0, sf = 2.0 }}\n[run]\nsteps = 9\nseed = 3\n", "first.toml"
+        )
+        write(tmp_path, "base = '../first.toml'\n[optim]\nlr = 1e-3\nbetas = [0.5, 0.6]\n", "below/second.toml")
+        file = write(
+            tmp_path,
+            "base = 'below/second.toml'\n[[data.sources]]\nir = 'e'\nvis = 'f'\n"
+            "[loss.terms]\nsf = 0.5\nen = 0\n[optim]\nbetas = [0.7, 0.8]\n[run]\nsteps = 11\n",
+        )
+        config = load_config(file, ["run.init=name"])
+        assert [str(source.ir) for source in config.data.sources] == ["e"], "a list is replaced"
+        assert config.loss.terms == {"mi": 1.0, "sf": 0.5, "en": 0.0}, "a table is merged"
+        assert (config.optim.lr, config.optim.betas) == (1e-3, (0.7, 0.8))
+        assert (config.run.steps, config.run.seed, config.run.init) == (11, 3, "name")
+
+    def test_the_run_folder_is_not_that_of_the_base(self, tmp_path: Path) -> None:
+        write(tmp_path, "[run]\nfolder = 'runs/first'\n", "first.toml")
+        file = write(tmp_path, "base = 'first.toml'\n")
+        assert load_config(file).run.folder == Path("runs/mine")
+        write(tmp_path, "base = 'first.toml'\n[run]\nfolder = 'here'\n")
+        assert load_config(file).run.folder == Path("here")
+
+    def test_each_others_base_is_refused(self, tmp_path: Path) -> None:
+        write(tmp_path, "base = 'other.toml'\n")
+        file = write(tmp_path, "base = 'mine.toml'\n", "other.toml")
+        with pytest.raises(UserError, match=r"each other's base \(other\.toml -> mine\.toml -> other\.toml\)"):
+            load_config(file)
+        with pytest.raises(UserError, match="each other's base"):
+            load_config(write(tmp_path, "base = 'self.toml'\n", "self.toml"))
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("base = 'nowhere.toml'", r"mine\.toml: base = 'nowhere\.toml': there is no file"),
+            ("base = 3", r"base = 3 is not a path"),
+            ("base = ['a.toml']", "is not a path"),
+            ("base = 'bad.toml'", r"bad\.toml: not a TOML file"),
+            ("base = 'wrong.toml'", "no setting 'optim.lrr'; did you mean 'optim.lr'"),
+            ("[run]\nbase = 'wrong.toml'", "no setting 'run.base'"),
+        ],
+    )
+    def test_mistakes_are_named(self, tmp_path: Path, text: str, message: str) -> None:
+        write(tmp_path, "[", "bad.toml")
+        write(tmp_path, "[optim]\nlrr = 1\n", "wrong.toml")
+        with pytest.raises(UserError, match=message):
+            load_config(write(tmp_path, text + "\n"))
+
+    def test_what_came_out_counts_as_a_change(self, tmp_path: Path) -> None:
+        write(tmp_path, "[optim]\nlr = 1e-3\n", "first.toml")
+        file = write(tmp_path, "base = 'first.toml'\n[run]\nseed = 4\n")
+        saved = load_config(file)
+        write(tmp_path, "[optim]\nlr = 1e-3\n[run]\nseed = 4\nfolder = 'runs/mine'\n", "alone.toml")
+        assert changed_keys(saved, load_config(tmp_path / "alone.toml")) == [], "how it is written does not count"
+        write(tmp_path, "[optim]\nlr = 2e-3\n", "first.toml")
+        assert changed_keys(saved, load_config(file)) == ["optim.lr"]
+
+
+def test_a_device_has_a_name(tmp_path: Path) -> None:
+    assert load_config(None, ["run.device=cuda:1"]).run.device == "cuda:1"
+    with pytest.raises(UserError, match=r"run\.device = 'gpu': 'gpu' is not a device; write auto, cpu, cuda, cuda:1"):
+        load_config(None, ["run.device=gpu"])

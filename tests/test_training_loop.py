@@ -13,11 +13,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cmmdl.errors import UserError
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
-from cmmdl.training import loop, step
+from cmmdl.training import loop
+from cmmdl.training import step as one_step
 from cmmdl.training.checkpoint import newest_checkpoint, save_checkpoint
 from cmmdl.training.setup import build_network, mixed_precision
 from cmmdl.training.validation import total, validation_pairs
-from cmmdl.weights import load_model, read_metadata, save_model
+from cmmdl.weights.loading import load_model, read_metadata
+from cmmdl.weights.saving import save_model
 from training_helpers import tiny_config, write_pairs
 
 
@@ -143,7 +145,7 @@ def test_init_refuses_what_cannot_be_trained(pairs: Path, tmp_path: Path, init: 
 def test_what_is_not_finite_stops_the_run_and_names_the_crop(
     pairs: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genuine, calls = step.fusion_loss, []
+    genuine, calls = one_step.fusion_loss, []
 
     def poisoned(fused, ir, vis, weights, **options):
         losses, terms = genuine(fused, ir, vis, weights, **options)
@@ -154,7 +156,7 @@ def test_what_is_not_finite_stops_the_run_and_names_the_crop(
             losses = losses + wrong if what == "loss" else losses + (fused - fused.detach()).sqrt().flatten(1).mean(1)
         return losses, terms
 
-    monkeypatch.setattr(step, "fusion_loss", poisoned)
+    monkeypatch.setattr(one_step, "fusion_loss", poisoned)
     config = tiny_config(tmp_path / "run", pairs)
     with pytest.raises(UserError, match=f"step 3: the {what} is not finite") as caught:
         loop.train(config)
@@ -193,7 +195,7 @@ def test_a_picture_that_goes_bad_while_training_is_named(
         return ready()
 
     monkeypatch.setattr(loop, "StopSignal", spoil)
-    with pytest.raises(UserError, match=r"^.*scene0\.png is no PNG") as caught:
+    with pytest.raises(UserError, match=r"^.*scene0\.png is not a PNG") as caught:
         loop.train(tiny_config(tmp_path / "run", pairs, "data.memory_mb=0", f"data.workers={workers}"))
     assert "\n" not in str(caught.value)
 
@@ -205,7 +207,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     newest.write_bytes(newest.read_bytes()[:200])
     assert newest_checkpoint(tmp_path)["step"] == 2
     (tmp_path / "checkpoint-00000002.pt").write_bytes(b"")
-    with pytest.raises(UserError, match="no checkpoint there can be read"):
+    with pytest.raises(UserError, match="none of its checkpoints can be read"):
         newest_checkpoint(tmp_path)
 
 
@@ -215,7 +217,7 @@ def test_settings_that_cannot_work_are_refused(pairs: Path, tmp_path: Path) -> N
     with pytest.raises(UserError, match="needs both folders"):
         validation_pairs(tiny_config(tmp_path, pairs, val={"ir": pairs / "ir"}).val)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be made"):
+    with pytest.raises(UserError, match="cannot be created"):
         loop.train(tiny_config(tmp_path / "file" / "run", pairs))
 
 

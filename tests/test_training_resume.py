@@ -61,7 +61,7 @@ def test_a_signal_saves_and_ends_the_run(pairs: Path, tmp_path: Path, number: si
     assert process.returncode == 128 + number
     state = newest_checkpoint(tmp_path / "run")
     assert state["step"] > 0
-    assert f"stopped after step {state['step']}; the same command continues" in errors
+    assert f"stopped after step {state['step']}; run the same command to continue" in errors
     assert "Traceback" not in errors
 
 
@@ -70,7 +70,7 @@ def test_other_settings_are_refused_unless_accepted(pairs: Path, tmp_path: Path)
     assert finish(train_command(pairs, folder, "run.steps=2")).returncode == 0
     refused = finish(train_command(pairs, folder, "run.steps=4", "optim.lr=1e-3", "run.log_every=1"))
     assert refused.returncode == 1
-    assert "begun with other settings (optim.lr, run.steps)" in refused.stderr
+    assert "started with different settings (optim.lr, run.steps)" in refused.stderr
     assert "Traceback" not in refused.stderr
     accepted = finish([*train_command(pairs, folder, "run.steps=4", "optim.lr=1e-3"), "--accept-changes"])
     assert accepted.returncode == 0, accepted.stderr

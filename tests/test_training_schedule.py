@@ -36,14 +36,16 @@ def test_crops_are_counted_through_all_phases() -> None:
 def test_processes_share_the_batches_of_one(first: int, steps: int, share: int, processes: int) -> None:
     batch = max(2, share * processes)
     batch += -batch % processes
-    config = load_config(None, [f"run.steps={steps}", f"data.batch={batch}", f"phases=[{{start=2, batch={2 * batch}}}]"])
+    phases = f"phases=[{{start=2, batch={2 * batch}}}]"
+    config = load_config(None, [f"run.steps={steps}", f"data.batch={batch}", phases])
     one = list(batch_numbers(config, first, 0, 1))
     many = [list(batch_numbers(config, first, rank, processes)) for rank in range(processes)]
     assert [list(chain(*parts)) for parts in zip(*many, strict=True)] == one
 
 
 def test_start_terms_fade_into_the_others() -> None:
-    config = load_config(None, ["loss.terms={ssim=2}", "loss.hold=10", "loss.blend=4", "phases=[{start=50, terms={vif=3}}]"])
+    phases = "phases=[{start=50, terms={vif=3}}]"
+    config = load_config(None, ["loss.terms={ssim=2}", "loss.hold=10", "loss.blend=4", phases])
     start = config.loss.start
     assert loss_weights(config, 0) == loss_weights(config, 10) == start
     assert loss_weights(config, 12) == {**{name: weight / 2 for name, weight in start.items()}, "ssim": 1}

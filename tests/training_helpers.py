@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from cmmdl.images import write_image
+from cmmdl.files.images import write_image
 from cmmdl.scenes import synthetic_pair
 from cmmdl.training.config import TrainConfig
 from cmmdl.training.configfile import load_config

@@ -11,23 +11,26 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cmmdl.cards import available_models as available_models
+    from cmmdl import metrics as metrics
     from cmmdl.errors import UserError as UserError
-    from cmmdl.fuser import Fuser as Fuser
-    from cmmdl.weights import load_model as load_model
+    from cmmdl.fusion.fuser import Fuser as Fuser
+    from cmmdl.weights.cards import available_models as available_models
+    from cmmdl.weights.loading import load_model as load_model
 
 __version__ = version("cmmdl")
 
 _HOME = {
-    "Fuser": "cmmdl.fuser",
+    "Fuser": "cmmdl.fusion.fuser",
     "UserError": "cmmdl.errors",
-    "available_models": "cmmdl.cards",
-    "load_model": "cmmdl.weights",
+    "available_models": "cmmdl.weights.cards",
+    "load_model": "cmmdl.weights.loading",
 }
-__all__ = ["Fuser", "UserError", "__version__", "available_models", "load_model"]
+__all__ = ["Fuser", "UserError", "__version__", "available_models", "load_model", "metrics"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "metrics":
+        return import_module("cmmdl.metrics")
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'cmmdl' has no attribute {name!r}")

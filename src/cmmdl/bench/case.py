@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from cmmdl.errors import UserError
-from cmmdl.runtime import BACKENDS, installed
+from cmmdl.errors import UsageError
+from cmmdl.runtimes.choice import BACKENDS, installed
 
 
 @dataclass(frozen=True)
@@ -101,5 +101,5 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) > 0 and int(height) > 0):
-        raise UserError(f"size {text!r} is none; give width and height in pixels, such as --size 640x480")
+        raise UsageError(f"size {text!r} is not WIDTHxHEIGHT; give it in pixels, such as --size 640x480")
     return int(width), int(height)

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from cmmdl.device import cpu_cores, cpu_name, has_nvidia_driver
+from cmmdl.runtimes.device import cpu_cores, cpu_name, may_have_gpu
 
 PACKAGES = ("cmmdl", "torch", "onnxruntime", "openvino", "numpy")
 """Whose versions a figure depends on."""
@@ -97,18 +97,22 @@ def processor() -> tuple[str, tuple[str, ...]]:
 
 def gpus() -> list[str]:
     """Every GPU of torch in words; torch is imported only if there may be one."""
-    if not has_nvidia_driver():
+    if not may_have_gpu():
         return []
     import torch
 
+    built = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
     found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    return [f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}" for gpu in found]
+    named = [f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, {built}" for gpu in found]
+    return named + (["Apple GPU (MPS)"] if torch.backends.mps.is_available() else [])
 
 
 def _memory_gib() -> float | None:
+    import psutil
+
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    except (AttributeError, ValueError, OSError):
+        return int(psutil.virtual_memory().total) / 2**30
+    except (OSError, RuntimeError):
         return None
 
 

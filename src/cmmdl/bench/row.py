@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cmmdl.bench.case import Case
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,9 @@ def baselines(rows: Sequence[Row], text: str) -> list[Row]:
     able = [row for row in rows if words and words <= set(row.case.words)]
     if not able:
         names = "; ".join(str(row.case) for row in rows)
-        raise UserError(f"no row is called {text!r}; give words of one, such as --baseline torch. There are: {names}")
+        raise UsageError(
+            f"no row matches {text!r}; give words that one row has, such as --baseline torch. The rows are: {names}"
+        )
     return [max(able, key=lambda other: _likeness(row.case, other.case)) for row in rows]
 
 

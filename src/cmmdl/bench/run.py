@@ -152,6 +152,6 @@ def _failure(status: int, errors: str) -> str:
     if status == 0:
         return ""
     if status == -9:
-        return "killed by the system, most likely for want of memory; use --tile, or smaller pictures"
+        return "killed by the system, most likely because memory ran out; use --tile, or smaller pictures"
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     return f"ended with status {status}: {lines[-1][:300] if lines else 'no message'}"

@@ -20,7 +20,7 @@ from cmmdl.bench.peak import peak_bytes  # noqa: E402
 from cmmdl.errors import UserError  # noqa: E402
 
 if TYPE_CHECKING:
-    from cmmdl.fuser import Fuser
+    from cmmdl.fusion.fuser import Fuser
 
 WARM_UP = 0.5
 """Seconds of calls after the first one that are not timed; at least one call."""
@@ -49,12 +49,12 @@ def main() -> None:
         except UserError as error:
             tell(failure=str(error))
         except MemoryError:
-            tell(failure="the memory does not suffice; use --tile, or smaller pictures")
+            tell(failure="not enough memory; use --tile, or smaller pictures")
 
 
 def _prepare(task: dict[str, Any], tell: Callable[..., None]) -> None:
     """Exports a model that this runtime needs as a file, so that the time and memory of that are not measured."""
-    from cmmdl.runtime import exported_file
+    from cmmdl.runtimes.choice import exported_file
 
     backend = _import_runtime(task)
     if backend != "torch":
@@ -66,7 +66,7 @@ def _measure(task: dict[str, Any], tell: Callable[..., None]) -> None:
     import numpy as np
 
     backend = _import_runtime(task)
-    from cmmdl.fuser import Fuser
+    from cmmdl.fusion.fuser import Fuser
 
     imported, import_peak = time.perf_counter(), peak_bytes()
     ir, vis = np.load(task["ir"]), np.load(task["vis"])
@@ -120,19 +120,19 @@ def repeated(call: Callable[[], object], seconds: float, repeats: int | None = N
 
 def _import_runtime(task: dict[str, Any]) -> str:
     """Imports the runtime of a case; returns its name."""
-    from cmmdl.runtime import BACKENDS, choose_backend
+    from cmmdl.runtimes.choice import BACKENDS, choose_backend
 
     backend = str(task["backend"])
     if backend not in BACKENDS:
-        raise UserError(f"backend {backend!r} is unknown; there are {', '.join(BACKENDS)}")
+        raise UserError(f"backend {backend!r} is unknown; choose from {', '.join(BACKENDS)}")
     if backend == "auto":
         backend = choose_backend(task["model"], device=task["device"], precision=task["precision"])
     if backend == "onnxruntime":
-        from cmmdl.backends.onnxruntime import import_onnxruntime
+        from cmmdl.runtimes.onnxruntime import import_onnxruntime
 
         import_onnxruntime()
     elif backend == "openvino":
-        from cmmdl.backends.openvino import import_openvino
+        from cmmdl.runtimes.openvino import import_openvino
 
         import_openvino()
     else:

@@ -13,7 +13,11 @@ import click
 @click.argument("weights", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The safetensors file to write.")
 @click.option(
-    "--share", "shares", multiple=True, type=click.FloatRange(0), help="Of each, in order; they add up to 1  [equal]."
+    "--share",
+    "shares",
+    multiple=True,
+    type=click.FloatRange(0),
+    help="Share of each network, in order; they must add up to 1.  [default: equal]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 def command(weights: tuple[str, ...], output: Path, shares: tuple[float, ...], overwrite: bool) -> None:
@@ -22,15 +26,17 @@ def command(weights: tuple[str, ...], output: Path, shares: tuple[float, ...], o
     The mean of a network and of what fine-tuning made of it often keeps the strong side of each and costs no more than
     one of them. Of networks that were trained from different random weights the mean is useless.
     """
-    from cmmdl.errors import UserError
-    from cmmdl.weights import average_models, load_model, save_model
+    from cmmdl.errors import UsageError, UserError
+    from cmmdl.weights.averaging import average_models
+    from cmmdl.weights.loading import load_model
+    from cmmdl.weights.saving import save_model
 
-    if output.suffix != ".safetensors":
-        raise UserError(f"{output}: give an output that ends in .safetensors")
+    if output.suffix.lower() != ".safetensors":
+        raise UsageError(f"{output}: the output's name must end in .safetensors")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists; pass --overwrite to replace it")
     if shares and len(shares) != len(weights):
-        raise UserError(f"{len(weights)} weights and {len(shares)} --share: give one for each, or none")
+        raise UsageError(f"got {len(weights)} weights and {len(shares)} --share; give one --share for each, or none")
     parts = shares or (1 / len(weights),) * len(weights)
     model = average_models([load_model(name) for name in weights], parts)
     origin = ", ".join(f"{part:g} {'/'.join(Path(name).parts[-2:])}" for part, name in zip(parts, weights, strict=True))

@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmmdl.cli.exit_codes import DONE, INCOMPLETE, INTERRUPTED, NOTHING_DONE
 from cmmdl.errors import UserError
 
 if TYPE_CHECKING:
     from cmmdl.bench import Row
-
-INCOMPLETE = 3
-"""Exit status when some rows could not be measured."""
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as of a shell."""
 
 DEFAULT_MODELS = ("cmmdl-rt", "cmmdl-ivf")
 """The first of these that is there is measured if no model is named."""
@@ -49,12 +44,20 @@ PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--tile", type=click.IntRange(1), metavar="N", help="Fuse in tiles of N pixels.")
 @click.option(
-    "--seconds", type=click.FloatRange(0, min_open=True), default=60, show_default=True, help="For all rows, about."
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=60,
+    show_default=True,
+    help="Approximate time for all rows together.",
 )
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Fresh processes of each row.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Fresh processes for each row.")
 @click.option("--repeats", type=click.IntRange(1), help="Timed calls in each process, instead of --seconds.")
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), default=600, show_default=True, help="Seconds a process."
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=600,
+    show_default=True,
+    help="Seconds that each process may take.",
 )
 @click.option("--baseline", metavar="ROW", help="Show how many times as fast rows are as this one, e.g. torch.")
 @click.option("--json", "json_file", type=PATH, help="Write everything that was measured.")
@@ -65,7 +68,7 @@ def command(json_file: Path | None, markdown_file: Path | None, **options: Any) 
 
     Timed is one fusion, array in, array out, of a synthetic scene, and apart from it the bare model. In each round
     every row has a fresh process, one after the other. --model, --backend, --size, --precision and --threads may be
-    repeated. A row that cannot run is named with the reason, and makes the exit status 3.
+    repeated. A row that cannot run is named with the reason and makes the exit status 3, or 1 if no row can run.
 
     \b
     Examples:
@@ -104,9 +107,9 @@ def _run(
     """Measures, prints and writes; returns the exit code."""
     import json
 
-    from cmmdl.atomic import write_bytes
-    from cmmdl.bench import Plan, measure, table
+    from cmmdl.bench import Plan, measure, printing
     from cmmdl.bench.machine import machine
+    from cmmdl.files.atomic import write_bytes
 
     plan = Plan(**{name: options[name] for name in ("seconds", "rounds", "repeats", "timeout")})
     here = machine()
@@ -117,15 +120,20 @@ def _run(
         interrupted = True
         for row in rows:
             row.failure = row.failure or ("" if row.processes else "interrupted")
-    click.echo(table.plain(rows, here, against))
+    click.echo(printing.plain(rows, here, against))
     if json_file:
-        write_bytes(json_file, (json.dumps(table.as_dict(rows, here, plan, against), indent=1) + "\n").encode())
+        write_bytes(json_file, (json.dumps(printing.as_dict(rows, here, plan, against), indent=1) + "\n").encode())
     if markdown_file:
-        write_bytes(markdown_file, table.markdown(rows, here, against).encode())
-    return INTERRUPTED if interrupted else INCOMPLETE if any(row.failure for row in rows) else 0
+        write_bytes(markdown_file, printing.markdown(rows, here, against).encode())
+    if interrupted:
+        return INTERRUPTED
+    if all(row.failure for row in rows):
+        click.echo(f"error: no row could be measured: {rows[0].failure}", err=True)
+        return NOTHING_DONE
+    return INCOMPLETE if any(row.failure for row in rows) else DONE
 
 
 def _default_model() -> str:
-    from cmmdl.cards import find_card
+    from cmmdl.weights.cards import find_card
 
     return next(name for name in DEFAULT_MODELS if find_card(name))

@@ -17,12 +17,12 @@ def command(checkpoint: Path, output: Path, overwrite: bool) -> None:
     The file is read as plain tensors: no code in it is run. Every parameter is accounted for: those that the released
     program never uses are dropped by name, and an unknown or missing one is an error.
     """
-    from cmmdl.errors import UserError
-    from cmmdl.models.released import UNUSED_KINDS, from_released, read_released
-    from cmmdl.weights import save_model
+    from cmmdl.errors import UsageError, UserError
+    from cmmdl.weights.released import UNUSED_KINDS, from_released, read_released
+    from cmmdl.weights.saving import save_model
 
-    if output.suffix != ".safetensors":
-        raise UserError(f"{output}: give an output that ends in .safetensors")
+    if output.suffix.lower() != ".safetensors":
+        raise UsageError(f"{output}: the output's name must end in .safetensors")
     if output.exists() and not overwrite:
         raise UserError(f"{output} exists; pass --overwrite to replace it")
     try:

@@ -6,21 +6,24 @@ import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmmdl.cli.exit_codes import INCOMPLETE
+from cmmdl.cli.naming import naming_options, take_naming
+from cmmdl.cli.notes import Notes, strict_option
+from cmmdl.cli.ranges import range_options
 from cmmdl.errors import UserError
 
 if TYPE_CHECKING:
     from cmmdl.datasets import DataSet, Report
-    from cmmdl.datasets.preparation import Plan
-
-FOUND = 3
-"""Exit status when all was done, but something has to be put right."""
+    from cmmdl.datasets.preparation import Preparation
 
 PATH = click.Path(path_type=Path, readable=False)
-WORKERS = click.option("--workers", type=click.IntRange(1), help="Threads that read pictures  [default: by the cores].")
+WORKERS = click.option(
+    "--workers", type=click.IntRange(1), help="Threads that read pictures.  [default: depends on the cores]"
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -61,16 +64,18 @@ def list_command(name: str | None, as_json: bool) -> None:
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         for row in rows:
             click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
-        click.echo("\nNone is downloaded for you: `cmmdl data list NAME` says where it is, its terms and what to do.")
+        click.echo(
+            "\nNothing is downloaded for you: `cmmdl data list NAME` says where a set is, its terms and what to do."
+        )
 
 
 @command.command("prepare")
 @click.argument("name")
-@click.option("--from", "source", type=PATH, required=True, help="Archive (ZIP, TAR) or folder that you downloaded.")
-@click.option("-o", "--output", "out", type=PATH, required=True, help="New folder, for train/ir, train/vis, ...")
-@click.option("--sha256", default="", metavar="HEX", help="Refuse an archive that has another hash.")
-@click.option("--test-stems", type=PATH, help="Text file of stems for test, of a set without an official split.")
-@click.option("--link", is_flag=True, help="Hard links rather than copies, from a folder.")
+@click.option("--from", "source", type=PATH, required=True, help="The archive (ZIP, TAR) or folder you downloaded.")
+@click.option("-o", "--output", "out", type=PATH, required=True, help="New folder for train/ir, train/vis, ...")
+@click.option("--sha256", default="", metavar="HEX", help="Refuse the archive unless it has this hash.")
+@click.option("--test-stems", type=PATH, help="Text file of test stems, for sets without an official split.")
+@click.option("--link", is_flag=True, help="Make hard links instead of copies (from a folder only).")
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and stop.")
 @WORKERS
 @JSON
@@ -100,7 +105,7 @@ def prepare_command(
     """  # noqa: D301
     from cmmdl.datasets import find_data_set, plan, prepare
     from cmmdl.datasets.preparation import check_target, leftovers
-    from cmmdl.images import quiet_decoders
+    from cmmdl.files.images import quiet_decoders
 
     quiet_decoders()
     planned = plan(find_data_set(name), source, sha256=sha256, test_stems=test_stems)
@@ -112,7 +117,10 @@ def prepare_command(
             click.echo(json.dumps(_plan_as_data(planned, out), indent=2))
         return
     for folder in leftovers(out):
-        click.echo(f"note: {folder} is of a run that was killed, or still goes on; if not, remove it", err=True)
+        click.echo(
+            f"note: {folder} was left by a run that was killed, or is still going on; remove it if no run is using it",
+            err=True,
+        )
     report = prepare(planned, out, link=link, workers=workers, progress=not (quiet or as_json))
     if as_json:
         click.echo(json.dumps({**_plan_as_data(planned, out), **report.to_dict()}, indent=2))
@@ -121,37 +129,58 @@ def prepare_command(
 
 @command.command("check")
 @click.argument("folder", type=PATH)
-@click.option("--against", type=PATH, multiple=True, help="Folder that must share no picture with it; repeatable.")
-@click.option("--as", "name", help="Compare with what is published of this data set  [default: as it was prepared].")
+@click.option(
+    "--against", type=PATH, multiple=True, help="Folder that must not share a picture with FOLDER; repeatable."
+)
+@click.option(
+    "--as", "name", help="Compare with what is published about this data set.  [default: the one it was prepared as]"
+)
+@naming_options
+@range_options()
+@strict_option
 @WORKERS
 @JSON
-@click.option("-q", "--quiet", is_flag=True, help="Print problems only.")
+@click.option("-q", "--quiet", is_flag=True, help="Print problems, and notes about values that matter.")
 def check_command(
-    folder: Path, against: tuple[Path, ...], name: str | None, workers: int | None, as_json: bool, quiet: bool
+    folder: Path,
+    against: tuple[Path, ...],
+    name: str | None,
+    workers: int | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Check a folder of pairs: damaged, unpaired, of two sizes, and duplicates between train and test.
 
-    FOLDER holds ir and vis (or mri and ct, pet or spect), or folders that do. Every picture is read. Problems make
-    the exit status 3; notes, such as near duplicates, do not.
+    FOLDER holds ir and vis (or mri and ct, pet or spect), or folders that do, or pictures of both sides whose names
+    tell them apart. Every picture is read. Problems make the exit status 3; notes, such as near duplicates, do not.
 
     \b
     Examples:
       cmmdl data check data/msrs
       cmmdl data check data/train --against data/test
       cmmdl data check data/msrs --as msrs --json
+      cmmdl data check flights --ir-name '*_T' --vis-name '*_V' --recursive
     """  # noqa: D301
     from cmmdl.datasets import check_sets, find_sets
-    from cmmdl.images import quiet_decoders
+    from cmmdl.files.images import quiet_decoders
 
     quiet_decoders()
-    sets = find_sets(folder)
-    others = [replace(one, name=str(one.first.parent)) for other in against for one in find_sets(other)]
+    naming = take_naming(options)
+    sets = find_sets(folder, naming)
+    others = [replace(one, name=str(one.first.parent)) for other in against for one in find_sets(other, naming)]
     data = _published(folder, name)
     show = not (quiet or as_json)
-    report = check_sets(sets, against=others, data=data, workers=workers, progress=show)
+    notes = Notes(not show, options["strict"])
+    ranges = {name: options[name] for name in ("ir_range", "vis_range")}
+    report = check_sets(
+        sets, against=others, data=data, naming=naming, workers=workers, progress=show, note=notes, **ranges
+    )
     if as_json:
         click.echo(json.dumps({"folder": str(folder), **report.to_dict()}, indent=2))
     _finish(report, quiet, as_json)
+    if status := notes.status():
+        sys.exit(status)
 
 
 def _published(folder: Path, name: str | None) -> DataSet | None:
@@ -166,7 +195,7 @@ def _published(folder: Path, name: str | None) -> DataSet | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / CARD} cannot be used ({error}); remove it, or say --as NAME") from error
+        raise UserError(f"{folder / CARD} cannot be used ({error}); remove it, or pass --as NAME") from error
 
 
 def _show(data: DataSet) -> None:
@@ -199,7 +228,7 @@ def _size(data: DataSet) -> str:
     return f"{data.size[0]}x{data.size[1]}" if data.size else "differs"
 
 
-def _say_plan(plan: Plan, out: Path) -> None:
+def _say_plan(plan: Preparation, out: Path) -> None:
     from cmmdl.datasets.report import counted
 
     click.echo(f"{plan.source}: {plan.data.title}")
@@ -210,7 +239,7 @@ def _say_plan(plan: Plan, out: Path) -> None:
         click.echo(f"{out / split.name}: {counted(len(split.pairs), 'pair')}{alone}")
 
 
-def _plan_as_data(plan: Plan, out: Path) -> dict[str, object]:
+def _plan_as_data(plan: Preparation, out: Path) -> dict[str, object]:
     return {
         "name": plan.data.name,
         "from": str(plan.source),
@@ -230,4 +259,4 @@ def _finish(report: Report, quiet: bool, as_json: bool) -> None:
         if not (quiet or report.problems):
             click.echo("no problems")
     if report.problems:
-        sys.exit(FOUND)
+        sys.exit(INCOMPLETE)

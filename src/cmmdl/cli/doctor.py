@@ -64,19 +64,26 @@ def _processor() -> Iterator[tuple[str, str]]:
 def _gpus() -> Iterator[tuple[str, str]]:
     import torch
 
+    from cmmdl.runtimes.device import may_have_gpu
+
+    built = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             gpu = torch.cuda.get_device_properties(index)
-            yield f"cuda:{index}", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+            yield f"cuda:{index}", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, {built}"
+    elif torch.version.cuda or torch.version.hip:
+        yield "cuda", f"none found, though torch was built for {built}"
     else:
-        yield "cuda", "none found" if torch.version.cuda else "this torch was built without it"
+        yield "cuda", "this torch was built without it" + (", but there may be a GPU" if may_have_gpu() else "")
     if torch.backends.mps.is_available():
-        yield "mps", "there, with --device mps (not chosen automatically)"
+        yield "mps", "there, chosen automatically; --device cpu for the CPU"
+    if hasattr(torch, "xpu") and torch.xpu.is_available():
+        yield "xpu", torch.xpu.get_device_name(0)
 
 
 def _memory() -> Iterator[tuple[str, str]]:
-    from cmmdl.fuser import SHARE
-    from cmmdl.memory import BYTES_PER_PIXEL, available_bytes
+    from cmmdl.fusion.fuser import SHARE
+    from cmmdl.runtimes.memory import BYTES_PER_PIXEL, available_bytes
 
     free = available_bytes("cpu")
     if free is not None:
@@ -86,8 +93,8 @@ def _memory() -> Iterator[tuple[str, str]]:
 
 def _runtimes() -> Iterator[tuple[str, str]]:
     """What ``--backend auto`` would run each model on."""
-    from cmmdl.cards import available_models
-    from cmmdl.runtime import BACKENDS, choose_backend, installed
+    from cmmdl.runtimes.choice import BACKENDS, choose_backend, installed
+    from cmmdl.weights.cards import available_models
 
     yield "runtimes", ", ".join(name for name in BACKENDS[1:] if installed(name)) or "none"
     chosen: dict[str, list[str]] = {}

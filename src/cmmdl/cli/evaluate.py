@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmmdl.errors import UserError
+from cmmdl.cli.exit_codes import INCOMPLETE
+from cmmdl.cli.naming import naming_options
+from cmmdl.cli.notes import Notes, strict_option
+from cmmdl.cli.ranges import range_options
+from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from cmmdl.evaluate import Board, Evaluation
 
 CONVENTION_NAMES = ["cmmdl", "cddfuse", "vifb", "paper"]
 BASELINE_NAMES = ["mean", "max", "laplacian", "wavelet", "gff", "tif", "adf", "gtf"]
-INCOMPLETE = 3
-"""Exit status when the outputs were written, but without some pictures."""
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -63,8 +65,9 @@ def _list_metrics(context: click.Context, _: click.Parameter, wanted: bool) -> N
 @click.option(
     "--fused-suffix", default="", metavar="TEXT", help="Strip from fused stems before pairing, e.g. _{method}."
 )
-@click.option("--ir-suffix", default="", metavar="TEXT", help="Strip from infrared stems before pairing, e.g. _ir.")
-@click.option("--vis-suffix", default="", metavar="TEXT", help="Strip from visible stems before pairing.")
+@naming_options
+@range_options()
+@strict_option
 @click.option("--csv", "csv_file", type=_FILE, help="Write every score and each method's statistics.")
 @click.option("--json", "json_file", type=_FILE, help="Write everything, as strict JSON.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write the tables for a paper or README.")
@@ -85,7 +88,10 @@ def command(
     plot_file: Path | None,
     plot_kind: str,
     workers: int | None,
-    **suffixes: str,
+    ir_range: str,
+    vis_range: str | None,
+    strict: bool,
+    **naming: Any,
 ) -> None:
     """Score fused pictures against their sources: three files, or three folders paired by file stem.
 
@@ -101,7 +107,7 @@ def command(
     """  # noqa: D301
     from cmmdl.evaluate import evaluate_files, evaluate_folder, load_board, markdown, plain, to_csv, to_json
     from cmmdl.evaluate.plots import check_plot
-    from cmmdl.images import quiet_decoders
+    from cmmdl.files.images import quiet_decoders
 
     quiet_decoders()
     fused, ir, vis = _sources(paths, methods, bool(baselines))
@@ -110,23 +116,13 @@ def command(
         check_plot(plot_file)
     known = load_board(board, convention) if board else None
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    notes = Notes(quiet=False, strict=strict)
+    protocol: dict[str, Any] = {"convention": convention, "metrics": names, "baselines": baselines, "stretch": stretch}
+    protocol |= {"ir_range": ir_range, "vis_range": vis_range, "note": notes}
     if _are_files([*fused.values(), ir, vis]):
-        result = evaluate_files(
-            fused, ir, vis, convention=convention, metrics=names, baselines=baselines, stretch=stretch
-        )
+        result = evaluate_files(fused, ir, vis, **protocol)
     else:
-        result = evaluate_folder(
-            fused,
-            ir,
-            vis,
-            convention=convention,
-            metrics=names,
-            baselines=baselines,
-            stretch=stretch,
-            workers=workers,
-            progress=True,
-            **suffixes,
-        )
+        result = evaluate_folder(fused, ir, vis, workers=workers, progress=True, **protocol, **naming)
     for path, text in ((csv_file, to_csv), (json_file, to_json), (markdown_file, markdown)):
         if path:
             _write(path, text(result, known))
@@ -134,6 +130,8 @@ def command(
         _plot(plot_file, result, known, plot_kind)
     click.echo(plain(result, known, colour=sys.stdout.isatty()))
     _report_excluded(result)
+    if status := notes.status():
+        sys.exit(status)
 
 
 def _sources(paths: tuple[Path, ...], methods: tuple[str, ...], more: bool) -> tuple[dict[str, Path], Path, Path]:
@@ -161,7 +159,7 @@ def _are_files(paths: list[Path]) -> bool:
             raise UserError(f"{path}: there is no such file or folder; check the path")
     files = [path for path in paths if path.is_file()]
     if 0 < len(files) < len(paths):
-        raise UserError(f"{files[0]} is a file, others are folders; give files only or folders only")
+        raise UsageError(f"{files[0]} is a file, others are folders; give files only or folders only")
     return bool(files)
 
 
@@ -173,7 +171,7 @@ def _check_outputs(*files: Path | None) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from cmmdl.atomic import write_bytes
+    from cmmdl.files.atomic import write_bytes
 
     write_bytes(path, text.encode())
     click.echo(f"wrote {path}", err=True)

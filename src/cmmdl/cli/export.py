@@ -39,12 +39,12 @@ def command(
     """  # noqa: D301
     from cmmdl.errors import UserError
 
-    kind = kind or ("openvino" if output.suffix == ".xml" else "onnx")
+    kind = kind or ("openvino" if output.suffix.lower() == ".xml" else "onnx")
     outputs = [output, output.with_suffix(".bin")] if kind == "openvino" else [output]
     there = next((path for path in outputs if path.exists()), None)
     if there and not overwrite:
         raise UserError(f"{there} exists; pass --overwrite to replace it")
-    from cmmdl.export import export_model
+    from cmmdl.runtimes.export import export_model
 
     agreement = export_model(model, output, format=kind, precision=precision, calibration=calibration)
     size = sum(path.stat().st_size for path in outputs) / 2**20

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cmmdl.cards import ModelCard
+    from cmmdl.weights.cards import ModelCard
 
 
 @click.command("models")
@@ -23,7 +23,7 @@ def command(as_json: bool) -> None:
       cmmdl models --json
       cmmdl fuse ir.png vis.png -o fused.png --model laplacian
     """  # noqa: D301
-    from cmmdl.cards import available_models
+    from cmmdl.weights.cards import available_models
 
     cards = available_models()
     if as_json:

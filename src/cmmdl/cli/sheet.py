@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmmdl.errors import UserError
+from cmmdl.cli.exit_codes import DONE, INCOMPLETE
+from cmmdl.cli.naming import naming_options, take_naming
+from cmmdl.cli.notes import Notes, strict_option
+from cmmdl.cli.ranges import range_options, settled_range
+from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from cmmdl.evaluate.pairs import Exclusion, Scene
+    from cmmdl.evaluate.scenes import Exclusion, Scene
     from cmmdl.evaluate.sheets import Style
-    from cmmdl.images import Array
-
-INCOMPLETE = 3
-"""Exit status when the sheet was written, but without some pairs."""
+    from cmmdl.files.images import Array
+    from cmmdl.files.ranges import RangeRule
 
 PATH = click.Path(path_type=Path, readable=False)
 
@@ -27,23 +29,28 @@ PATH = click.Path(path_type=Path, readable=False)
 @click.argument("vis", type=PATH)
 @click.option("-o", "--output", "out", type=PATH, required=True, help="The picture to write: .png, .jpg, ...")
 @click.option("--methods", default="", metavar="NAME,...", help="Models to fuse with, see `cmmdl models`.")
-@click.option("--fused", multiple=True, metavar="NAME=PATH", help="Pictures that are fused already; repeatable.")
+@click.option("--fused", multiple=True, metavar="NAME=PATH", help="Pictures that have been fused already; repeatable.")
 @click.option("--stems", default="", metavar="STEM,...", help="Show these pairs, in this order.")
 @click.option(
-    "--count", type=click.IntRange(1), default=10, show_default=True, help="Show so many, spread over all pairs."
+    "--count",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="How many pairs to show, spread evenly over all.",
 )
-@click.option("--width", type=click.IntRange(16), default=320, show_default=True, help="Of a column in pixels.")
-@click.option("--full", is_flag=True, help="Show pictures in their own size.")
-@click.option("--crop", metavar="X,Y,W,H", help="Show this part only, in pixels, or in parts of 1.")
+@click.option("--width", type=click.IntRange(16), default=320, show_default=True, help="Width of a column in pixels.")
+@click.option("--full", is_flag=True, help="Show pictures at their own size.")
+@click.option("--crop", metavar="X,Y,W,H", help="Show only this part, in pixels or as fractions of the picture.")
 @click.option("--inset", metavar="X,Y,W,H", help="Frame this part and show it enlarged in a corner.")
 @click.option("--stretch", is_flag=True, help="Stretch what is fused here to the full range.")
-@click.option("--title", help="Line at the top  [default: folder, pairs and options; '' for none].")
+@click.option("--title", help="Title; '' leaves it out.  [default: folder, pairs and options]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--overwrite", is_flag=True, help="Replace a sheet that exists.")
-@click.option("--ir-suffix", default="", metavar="TEXT", help="Strip from infrared stems before pairing, e.g. _ir.")
-@click.option("--vis-suffix", default="", metavar="TEXT", help="Strip from visible stems before pairing.")
+@naming_options
 @click.option("--fused-suffix", default="", metavar="TEXT", help="Strip from fused stems, e.g. _{method}.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@range_options()
+@strict_option
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and notes about what is shown only.")
 def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
     """Lay out infrared, visible and fused pictures: a row a pair, a column a method. Two folders, or two files.
 
@@ -58,9 +65,10 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
       cmmdl sheet ir.png vis.png -o one.png --methods mean,cmmdl-ivf
     """  # noqa: D301
     from cmmdl.evaluate.sheets import Box, Style
-    from cmmdl.images import check_suffix, quiet_decoders
+    from cmmdl.files.images import check_suffix, quiet_decoders
 
     quiet_decoders()
+    options["naming"] = take_naming(options)
     check_suffix(out)
     if out.exists() and not options["overwrite"]:
         raise UserError(f"{out} exists; pass --overwrite to replace it")
@@ -76,17 +84,19 @@ def _run(ir: Path, vis: Path, out: Path, style: Style, options: dict[str, Any]) 
     from tqdm import tqdm
 
     from cmmdl.evaluate.sheets import check_size, expected_size, gather, lay_out
-    from cmmdl.images import write_image
+    from cmmdl.files.images import write_image
 
     models, fused = _columns(options)
+    notes = options["note"] = Notes(options["quiet"], options["strict"])
     scenes, excluded = _scenes(ir, vis, fused, options)
+    ranges = _ranges(ir, vis, options)
     columns = [*models, *fused]
     check_size(*expected_size(scenes, len(columns) + 2, style))
-    fuse = {name: _fuser(model, options) for name, model in models.items()}
+    fuse = {name: _fuser(model, ranges, options) for name, model in models.items()}
     rows, failed = [], [str(one) for one in excluded]
     for scene in tqdm(scenes, unit=" pairs", disable=True if options["quiet"] else None, leave=False):
         try:
-            rows.append(gather(scene, fuse, columns, style))
+            rows.append(gather(scene, fuse, columns, style, ranges))
         except UserError as error:
             failed.append(f"{scene.name}: {error}")
     if not rows:
@@ -100,24 +110,24 @@ def _run(ir: Path, vis: Path, out: Path, style: Style, options: dict[str, Any]) 
         click.echo(f"{out}: pairs {len(rows)}, columns {', '.join(names)}")
     if failed:
         click.echo("\n  ".join([f"{len(failed)} left out:", *failed]), err=True)
-    return INCOMPLETE if failed else 0
+    return notes.status(INCOMPLETE if failed else DONE)
 
 
 def _columns(options: dict[str, Any]) -> tuple[dict[str, str], dict[str, Path]]:
     """Models by column name, and folders or files of fused pictures."""
     models: dict[str, str] = {}
     for text in filter(None, (part.strip() for part in options["methods"].split(","))):
-        name = Path(text).stem if text.endswith(".safetensors") else text
+        name = Path(text).stem if text.lower().endswith((".safetensors", ".onnx", ".xml")) else text
         if name in models:
-            raise UserError(f"--methods names {name!r} twice; keep one")
+            raise UsageError(f"--methods names {name!r} twice; keep one")
         models[name] = text
     fused: dict[str, Path] = {}
     for text in options["fused"]:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
-            raise UserError(f"--fused {text!r} is not NAME=PATH")
+            raise UsageError(f"--fused {text!r} is not NAME=PATH")
         if name in models or name in fused:
-            raise UserError(f"--fused {name!r} names a column that is there already; give another name")
+            raise UsageError(f"--fused {name!r} names a column that already exists; choose another name")
         fused[name] = Path(path)
     return models, fused
 
@@ -126,7 +136,7 @@ def _scenes(
     ir: Path, vis: Path, fused: dict[str, Path], options: dict[str, Any]
 ) -> tuple[list[Scene], list[Exclusion]]:
     """Which pairs are shown, and what is missing."""
-    from cmmdl.evaluate.pairs import Scene, pair_folders
+    from cmmdl.evaluate.scenes import Scene, find_scenes
     from cmmdl.evaluate.sheets import choose, concerns
 
     paths = [ir, vis, *fused.values()]
@@ -136,24 +146,36 @@ def _scenes(
     files = [path for path in paths if path.is_file()]
     if files:
         if len(files) < len(paths):
-            raise UserError(f"{files[0]} is a file, others are folders; give files only or folders only")
+            raise UsageError(f"{files[0]} is a file, others are folders; give files only or folders only")
         return [Scene(vis.stem, ir, vis, fused)], []
-    suffixes = {name: options[name] for name in ("fused_suffix", "ir_suffix", "vis_suffix")}
-    scenes, excluded = pair_folders(fused, ir, vis, **suffixes)
+    marks = {"fused_suffix": options["fused_suffix"], "note": options["note"]}
+    scenes, excluded = find_scenes(fused, ir, vis, options["naming"], **marks)
     stems = [stem.strip() for stem in options["stems"].split(",") if stem.strip()]
     return choose(scenes, stems=stems, count=options["count"]), concerns(excluded, stems)
 
 
-def _fuser(model: str, options: dict[str, Any]) -> Callable[[Path, Path], Array]:
+def _ranges(ir: Path, vis: Path, options: dict[str, Any]) -> tuple[RangeRule, RangeRule]:
+    """One range a side for all pairs of two folders, those that are not shown included; or for two files."""
+    from cmmdl.files.pairs import match_folders
+
+    pairs = [(ir, vis)] if ir.is_file() else [*match_folders(ir, vis, options["naming"]).both.values()]
+    note = options["note"]
+    return (
+        settled_range(options["ir_range"], [pair[0] for pair in pairs], "ir", note),
+        settled_range(options["vis_range"], [pair[1] for pair in pairs], "vis", note),
+    )
+
+
+def _fuser(model: str, ranges: tuple[RangeRule, RangeRule], options: dict[str, Any]) -> Callable[[Path, Path], Array]:
     """What fuses two files by a model; a wrong name is told now, not after an hour."""
     import numpy as np
 
-    from cmmdl.fuser import Fuser
+    from cmmdl.fusion.fuser import Fuser
 
     fuser = Fuser(model, device=options["device"], stretch=options["stretch"], note=lambda _: None)
 
     def fuse(ir: Path, vis: Path) -> Array:
-        fused = fuser(ir, vis)
+        fused = fuser(ir, vis, ir_range=ranges[0], vis_range=ranges[1])
         assert isinstance(fused, np.ndarray)
         return fused
 

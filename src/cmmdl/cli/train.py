@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from cmmdl.cli.exit_codes import INTERRUPTED, TERMINATED
+from cmmdl.cli.ranges import range_options
 
 FOLDER = click.Path(path_type=Path)
 
@@ -14,10 +18,16 @@ FOLDER = click.Path(path_type=Path)
 @click.command("train")
 @click.argument("config", required=False, type=FOLDER)
 @click.option("--ir", type=FOLDER, help="Infrared pictures to train on.")
-@click.option("--vis", type=FOLDER, help="Visible pictures of the same file stems.")
+@click.option("--vis", type=FOLDER, help="Visible pictures with the same file stems.")
 @click.option("--val-ir", type=FOLDER, help="Infrared pictures to score while training.")
 @click.option("--val-vis", type=FOLDER, help="Visible pictures to score while training.")
-@click.option("--init", metavar="NAME_OR_PATH", help="Weights to start from: a name of `cmmdl models` or a file.")
+@click.option(
+    "--ir-name", default="", metavar="'IR_*'", help="Names of infrared files; the star is what a pair shares."
+)
+@click.option("--vis-name", default="", metavar="'RGB_*'", help="Names of visible files.")
+@click.option("--recursive", is_flag=True, help="Pair the folders below too, each with that of the same name.")
+@range_options(default=None)
+@click.option("--init", metavar="NAME_OR_PATH", help="Weights to start from: a name from `cmmdl models` or a file.")
 @click.option("-o", "--folder", type=FOLDER, help="Run folder [default: runs/NAME_OF_CONFIG].")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. optim.lr=3e-4.")
 @click.option("--accept-changes", is_flag=True, help="Continue a run although its settings have changed.")
@@ -38,9 +48,9 @@ def command(
       cmmdl train --ir data/ir --vis data/vis --init cmmdl-ivf -o runs/mine --set run.steps=2000
       accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf-stage1.toml
     """  # noqa: D301
-    from cmmdl.allocator import reuse_memory
     from cmmdl.errors import UserError
-    from cmmdl.images import quiet_decoders
+    from cmmdl.files.images import quiet_decoders
+    from cmmdl.models.allocator import reuse_memory
 
     try:
         from cmmdl.training.configfile import load_config
@@ -57,20 +67,26 @@ def command(
     if outcome.main and outcome.finished:
         click.echo(f"{outcome.weights}: {outcome.step} steps")
     elif outcome.main:
-        click.echo(f"stopped after step {outcome.step}; the same command continues", err=True)
+        click.echo(f"stopped after step {outcome.step}; run the same command to continue", err=True)
     if not outcome.finished:
-        sys.exit(128 + outcome.signal)
+        sys.exit(TERMINATED if outcome.signal == signal.SIGTERM else INTERRUPTED)
 
 
 def tables(**options: Any) -> dict[str, dict[str, Any]]:
     """The options of the command line as tables of the configuration."""
-    from cmmdl.errors import UserError
+    from cmmdl.errors import UsageError
 
     if (options["ir"] is None) != (options["vis"] is None):
-        raise UserError("--ir and --vis belong together: give both folders")
+        raise UsageError("--ir and --vis belong together: give both folders")
     run = {name: options[name] for name in ("folder", "init") if options[name] is not None}
-    data = {"sources": [{"ir": options["ir"], "vis": options["vis"]}]} if options["ir"] is not None else {}
+    kept = ("ir_name", "vis_name", "recursive", "ir_range", "vis_range")
+    names = {name: options[name] for name in kept if options[name]}
+    data = {"sources": [{"ir": options["ir"], "vis": options["vis"], **names}]} if options["ir"] is not None else {}
+    if names and not data:
+        raise UsageError(
+            "names, ranges and --recursive go with --ir and --vis; a configuration file has them at each source"
+        )
     val = {name: options[f"val_{name}"] for name in ("ir", "vis") if options[f"val_{name}"] is not None}
     if val:
-        val["only"] = None  # a list of stems in the configuration is of other folders
+        val = {**val, **names, "only": None}  # a list of stems in the configuration is of other folders
     return {"run": run, "data": data, "val": val}

@@ -45,7 +45,7 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path and its rights") from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
 
 
 def list_files(source: Path) -> dict[str, int]:
@@ -119,7 +119,7 @@ def _members(source: Path) -> Iterator[tuple[str, int]]:
                 if member.isreg():
                     yield member.name, member.size
     else:
-        raise UserError(f"{source} is no ZIP or TAR archive; unpack it by hand and give the folder")
+        raise UserError(f"{source} is not a ZIP or TAR archive; unpack it by hand and give the folder")
 
 
 def _check_member(source: Path, name: str, size: int, total: int) -> None:
@@ -163,7 +163,7 @@ def _copy_or_link(path: Path, target: Path, link: bool) -> None:
         os.link(path.resolve(), target)
     except OSError as error:
         raise UserError(
-            f"{path}: no hard link can be made in {target.parent} ({error.strerror}); leave --link out to copy"
+            f"{path}: cannot make a hard link in {target.parent} ({error.strerror}); leave out --link to copy"
         ) from error
 
 
@@ -187,4 +187,4 @@ def _readable(source: Path) -> Iterator[None]:
         raise UserError(f"{source}: {error}; unpack it by hand and give the folder") from error
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"{error.filename or source}: {reason}; check space, paths and rights") from error
+        raise UserError(f"{error.filename or source}: {reason}; check space, paths and permissions") from error

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError
 
 Layout = Mapping[str, tuple[str, str]]
 """Split -> the folders of its two sides, below whatever folder holds them all; written in any case."""
@@ -174,4 +174,4 @@ def find_data_set(name: str) -> DataSet:
         return CATALOGUE[names.index(name.lower())]
     near = difflib.get_close_matches(name.lower(), names, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-    raise UserError(f"no data set is called {name!r}; {hint}")
+    raise UsageError(f"no data set is called {name!r}; {hint}")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,17 @@ from tqdm import tqdm
 from cmmdl.datasets.catalogue import DataSet
 from cmmdl.datasets.fingerprint import BITS, Fingerprint, distances, fingerprint
 from cmmdl.datasets.report import Finding, Report, SetSummary, counted
-from cmmdl.errors import UserError
-from cmmdl.images import list_images
+from cmmdl.errors import UsageError, UserError
+from cmmdl.files.images import Note
+from cmmdl.files.naming import AS_FOUND, Naming
+from cmmdl.files.notes import ResultNote
+from cmmdl.files.pairs import Alone, match_folders, quiet
+from cmmdl.files.ranges import Given, RangeRule, settled
 
-SIDES = (("ir", "vis"), ("ir", "vi"), ("mri", "ct"), ("mri", "pet"), ("mri", "spect"))
+SIDES = (
+    *product(("ir", "infrared", "thermal", "lwir"), ("vis", "vi", "visible", "rgb")),
+    *product(("mri",), ("ct", "pet", "spect")),
+)
 """Names of the two folders of a set of pairs."""
 
 SPLITS = ("train", "val", "test")
@@ -37,7 +44,7 @@ _ROWS = 1024
 
 @dataclass(frozen=True)
 class PairSet:
-    """Two folders of pictures that belong together by stem."""
+    """Two folders of pictures that belong together by their names, or one folder for both sides."""
 
     name: str
     first: Path
@@ -45,8 +52,8 @@ class PairSet:
 
     @property
     def sides(self) -> tuple[str, str]:
-        """Names of the two folders."""
-        return self.first.name, self.second.name
+        """Names of the two sides: those of the folders."""
+        return ("ir", "vis") if self.first == self.second else (self.first.name, self.second.name)
 
 
 @dataclass
@@ -59,30 +66,61 @@ class Read:
     bad: dict[str, str] = field(default_factory=dict)
     unequal: dict[str, str] = field(default_factory=dict)
     unpaired: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
 
 
-def find_sets(folder: Path) -> list[PairSet]:
-    """The sets of pairs in a folder: its own ``ir`` and ``vis``, or those of the folders in it.
+def find_sets(folder: Path, naming: Naming = AS_FOUND) -> list[PairSet]:
+    """The sets of pairs in a folder: its own ``ir`` and ``vis``, those of the folders in it, or the folder itself.
 
-    Medical pictures lie in ``mri`` and ``ct``, ``pet`` or ``spect``. The case of these names does not matter.
+    Other usual names of the two are ``infrared``, ``thermal``, ``lwir`` and ``vi``, ``visible``, ``rgb``; medical
+    pictures lie in ``mri`` and ``ct``, ``pet`` or ``spect``. The case of these names does not matter. A folder without
+    them is a set if the names of the pictures in it tell both sides apart.
+
+    Args:
+        folder: Where to look.
+        naming: How the names of pictures belong together; if it is recursive, folders are looked for in all depths.
 
     Raises:
         UserError: If there is none.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
-    folders = {place: _folders_in(place) for place in (folder, *_folders_in(folder).values())}
+        raise UserError(f"{folder} is not a folder; give one that holds ir and vis, or NAME/ir and NAME/vis")
     sets = [
         PairSet(place.resolve().name, inside[first], inside[second])
-        for place, inside in folders.items()
+        for place, inside in _places(folder, naming.recursive)
         for first, second in SIDES
         if first in inside and second in inside
     ]
+    if not sets and _tells_sides_apart(folder, naming):
+        sets = [PairSet(folder.resolve().name, folder, folder)]
     if not sets:
         raise UserError(
-            f"{folder} holds no pairs; it needs folders ir and vis (or mri and ct, pet, spect), or NAME/ir ..."
+            f"{folder} holds no pairs; it needs folders ir and vis (or mri and ct, pet, spect), or NAME/ir ..., or "
+            "pictures that --ir-name 'IR_*' --vis-name 'RGB_*' tell apart"
         )
     return sets
+
+
+def _places(folder: Path, recursive: bool) -> Iterator[tuple[Path, dict[str, Path]]]:
+    """A folder and those in it, in all depths if asked, each with the folders that it holds."""
+    inside = _folders_in(folder)
+    yield folder, inside
+    sides = {name for pair in SIDES for name in pair}
+    for name, place in inside.items():
+        if recursive and name not in sides and not place.is_symlink():
+            yield from _places(place, recursive)
+        elif not recursive:
+            yield place, _folders_in(place)
+
+
+def _tells_sides_apart(folder: Path, naming: Naming) -> bool:
+    """Whether pictures of one folder make pairs."""
+    try:
+        return bool(match_folders(folder, folder, naming).both)
+    except UsageError:
+        if naming.given:
+            raise
+        return False
 
 
 def _folders_in(place: Path) -> dict[str, Path]:
@@ -90,7 +128,7 @@ def _folders_in(place: Path) -> dict[str, Path]:
     try:
         found = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     except OSError as error:
-        raise UserError(f"{place}: cannot be listed ({error.strerror}); check its rights") from error
+        raise UserError(f"{place}: cannot be listed ({error.strerror}); check its permissions") from error
     return {path.name.lower(): path for path in found}
 
 
@@ -99,8 +137,12 @@ def check_sets(
     *,
     against: Sequence[PairSet] = (),
     data: DataSet | None = None,
+    naming: Naming = AS_FOUND,
     workers: int | None = None,
     progress: bool = False,
+    ir_range: Given = None,
+    vis_range: Given = None,
+    note: Note = quiet,
 ) -> Report:
     """Reads every picture of some sets and says what is wrong with them.
 
@@ -108,36 +150,41 @@ def check_sets(
         sets: What is checked.
         against: Others that must have no picture in common with them.
         data: Compare numbers and sizes with what is published of this.
+        naming: How the names of pictures belong together.
         workers: Threads; by default one a core, eight at most.
         progress: Show a bar on standard error.
+        ir_range: Which values of the first side mean black and white, as in :class:`cmmdl.Fuser`; for each set.
+        vis_range: The same of the second side.
+        note: Called with a line about how names were read, and about ranges.
 
     Raises:
-        UserError: If a folder cannot be listed, or two of its files share a stem.
+        UserError: If a folder cannot be listed.
     """
-    read = read_sets([*sets, *against], workers=workers, progress=progress)
+    given = ir_range, vis_range
+    read = read_sets([*sets, *against], naming, workers=workers, progress=progress, given=given, note=note)
     return report_on(read[: len(sets)], read[len(sets) :], data)
 
 
-def read_sets(sets: Sequence[PairSet], *, workers: int | None, progress: bool) -> list[Read]:
+def read_sets(
+    sets: Sequence[PairSet],
+    naming: Naming = AS_FOUND,
+    *,
+    workers: int | None,
+    progress: bool,
+    given: tuple[Given, Given] = (None, None),
+    note: Note = quiet,
+) -> list[Read]:
     """Reads all pictures of some sets. Arguments as in `check_sets`."""
-    files = [(one, list_images(one.first), list_images(one.second)) for one in sets]
-    jobs = [
-        (number, stem, first[stem], second[stem])
-        for number, (_, first, second) in enumerate(files)
-        for stem in sorted(first.keys() & second.keys())
-    ]
+    matches = [match_folders(one.first, one.second, naming, note=note) for one in sets]
     results = [Read(one.name, one.sides) for one in sets]
-    for result, (one, first, second) in zip(results, files, strict=True):
-        names = {one.first: first, one.second: second}
-        alone = first.keys() ^ second.keys()
-        result.unpaired = [
-            f"{folder.name}/{paths[stem].name}"
-            for folder, paths in names.items()
-            for stem in sorted(paths.keys() & alone)
-        ]
+    for result, one, matched in zip(results, sets, matches, strict=True):
+        result.doubled = list(matched.doubled.values())
+        result.unpaired = [_below(one, alone) for alone in matched.alone]
+    jobs = [(number, stem, *files) for number, matched in enumerate(matches) for stem, files in matched.both.items()]
+    rules = [_rules([*matched.both.values()], given, note) for matched in matches]
     pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
     try:
-        outcomes = pool.map(lambda job: _read_pair(*job[2:]), jobs)
+        outcomes = pool.map(lambda job: _read_pair(job[2], job[3], rules[job[0]]), jobs)
         bar = tqdm(outcomes, total=len(jobs), unit=" pairs", disable=None if progress else True, leave=False)
         for (number, stem, *_), outcome in zip(jobs, bar, strict=True):
             _take(results[number], stem, outcome)
@@ -146,10 +193,25 @@ def read_sets(sets: Sequence[PairSet], *, workers: int | None, progress: bool) -
     return results
 
 
-def _read_pair(first: Path, second: Path) -> tuple[Fingerprint, Fingerprint] | str:
+def _below(one: PairSet, alone: Alone) -> str:
+    """A picture without partner by its place in the set: ``ir/name.png``."""
+    folder = one.second if alone.missing == "ir" else one.first
+    return alone.path.relative_to(folder.parent).as_posix()
+
+
+def _rules(files: list[tuple[Path, Path]], given: tuple[Given, Given], note: Note) -> tuple[RangeRule, RangeRule]:
+    """One range a side for the pairs of a set."""
+    first, more = settled(given[0], [one for one, _ in files], "ir")
+    second, yet_more = settled(given[1], [two for _, two in files], "vis")
+    for text in (*more, *yet_more):
+        note(ResultNote(text))
+    return first, second
+
+
+def _read_pair(first: Path, second: Path, rules: tuple[RangeRule, RangeRule]) -> tuple[Fingerprint, Fingerprint] | str:
     """Both fingerprints, or what is wrong."""
     try:
-        return fingerprint(first), fingerprint(second)
+        return fingerprint(first, rules[0], "ir"), fingerprint(second, rules[1], "vis")
     except UserError as error:
         return str(error)
 
@@ -198,6 +260,12 @@ def _own_problems(read: Read) -> Iterator[Finding]:
     if read.unequal:
         text = f"{counted(len(read.unequal), 'pair')} of two sizes; register them first"
         yield Finding("sizes", read.name, text, tuple(read.unequal.values()))
+    if not (read.pairs or read.bad or read.unequal or read.unpaired or read.doubled):
+        yield Finding("empty", read.name, "no picture in either folder; --recursive looks into the folders below")
+    if read.doubled:
+        yield Finding(
+            "doubled", read.name, f"{counted(len(read.doubled), 'stem')} of more than one file", tuple(read.doubled)
+        )
     if read.unpaired:
         yield Finding(
             "unpaired", read.name, f"{counted(len(read.unpaired), 'picture')} without partner", tuple(read.unpaired)

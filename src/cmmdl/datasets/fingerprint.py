@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cmmdl.images import read_image
+from cmmdl.files.ranges import BY_TYPE, RangeRule, Side, range_of
+from cmmdl.files.reading import read_picture
 
 SIDE = 16
 """The picture is scaled to this many rows and columns of differences."""
@@ -36,19 +37,27 @@ class Fingerprint:
     blank: bool
 
 
-def fingerprint(path: Path) -> Fingerprint:
+def fingerprint(path: Path, rule: RangeRule = BY_TYPE, side: Side = "ir") -> Fingerprint:
     """Reads a picture and keeps what comparisons need.
 
+    Args:
+        path: The file.
+        rule: Which values mean black and white; a picture of which they leave one value is blank.
+        side: Whose option messages name.
+
     Raises:
-        UserError: If it cannot be read.
+        UserError: If it cannot be read, or needs a range.
     """
-    array = read_image(path, note=lambda _: None)
+    picture = read_picture(path)
+    array = picture.array
+    (low, high), _ = range_of(array, picture.white, rule, side=side, name=str(path))
+    blank = min(max(float(array.min()), low), high) == min(max(float(array.max()), low), high)
     if array.ndim == 3 and (array == array[..., :1]).all():
         array = array[..., 0]
     digest = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
     digest.update(np.ascontiguousarray(array).data)
     height, width = array.shape[:2]
-    return Fingerprint((width, height), digest.hexdigest(), difference_signs(array), bool(array.min() == array.max()))
+    return Fingerprint((width, height), digest.hexdigest(), difference_signs(array), blank)
 
 
 def difference_signs(array: NDArray[Any]) -> NDArray[np.int8]:

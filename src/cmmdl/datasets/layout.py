@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from cmmdl.datasets.catalogue import DataSet, Layout
 from cmmdl.errors import UserError
-from cmmdl.images import IMAGE_SUFFIXES
+from cmmdl.files.images import IMAGE_SUFFIXES
 
 Parts = tuple[str, ...]
 Folders = dict[Parts, dict[str, list[str]]]
@@ -60,9 +60,7 @@ def find_splits(paths: Iterable[str], data: DataSet, source: str) -> list[Split]
         places = _places(folders, layout)
         if len(places) > 1:
             found = " and ".join("/".join(place) or "the top" for place in sorted(places)[:3])
-            raise UserError(
-                f"{source}: folders of {data.title} lie in {found}; unpack it, and give the one that is meant"
-            )
+            raise UserError(f"{source}: folders of {data.title} lie in {found}; unpack it and give the one you mean")
         if places:
             return _splits_at(folders, layout, places.pop(), source)
     raise UserError(_not_found(folders, data, source))
@@ -125,6 +123,6 @@ def _not_found(folders: Folders, data: DataSet, source: str) -> str:
     there = ", ".join("/".join(folder) or "the top" for folder in sorted(folders)[:6]) or "no pictures at all"
     more = ", ..." if len(folders) > 6 else ""
     return (
-        f"{source} does not look like {data.title}: looked for pairs of one stem in {wanted}; pictures are in "
+        f"{source} does not look like {data.title}: expected pairs with the same stem in {wanted}; pictures are in "
         f"{there}{more}; see `cmmdl data list {data.name}`"
     )

@@ -14,13 +14,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cmmdl.atomic import write_bytes
 from cmmdl.datasets.archive import copy_files, list_files, sha256_of
 from cmmdl.datasets.catalogue import DataSet
 from cmmdl.datasets.check import PairSet, Read, read_sets, report_on
 from cmmdl.datasets.layout import Split, find_splits
 from cmmdl.datasets.report import Finding, Report, counted
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError, UserError
+from cmmdl.files.atomic import write_bytes
+from cmmdl.files.listing import composed
 
 CARD = "data.json"
 """File in a prepared folder that says what it was made of."""
@@ -30,7 +31,7 @@ UNFINISHED = ".cmmdl-part"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Preparation:
     """What would be written.
 
     Attributes:
@@ -62,7 +63,7 @@ class Plan:
         return [PairSet(split.name, out / split.name / first, out / split.name / second) for split in self.splits]
 
 
-def plan(data: DataSet, source: Path, *, sha256: str = "", test_stems: Path | None = None) -> Plan:
+def plan(data: DataSet, source: Path, *, sha256: str = "", test_stems: Path | None = None) -> Preparation:
     """Looks into an archive or folder and says what would be written. Nothing is unpacked.
 
     Args:
@@ -75,7 +76,7 @@ def plan(data: DataSet, source: Path, *, sha256: str = "", test_stems: Path | No
         UserError: If the source cannot be used, is another one, or does not look like the data set.
     """
     if sha256 and source.is_dir():
-        raise UserError(f"{source} is a folder and has no hash; give the archive, or leave --sha256 out")
+        raise UsageError(f"{source} is a folder, which has no hash; give the archive, or leave out --sha256")
     files = list_files(source)
     digest = "" if source.is_dir() else sha256_of(source)
     if sha256 and digest != sha256.strip().lower():
@@ -84,10 +85,12 @@ def plan(data: DataSet, source: Path, *, sha256: str = "", test_stems: Path | No
     if test_stems:
         splits = _divided(splits, data, test_stems)
     paths = [path for split in splits for side in (split.first, split.second) for path in side.values()]
-    return Plan(data, source, digest, tuple(splits), sum(files[path] for path in paths))
+    return Preparation(data, source, digest, tuple(splits), sum(files[path] for path in paths))
 
 
-def prepare(plan: Plan, out: Path, *, link: bool = False, workers: int | None = None, progress: bool = False) -> Report:
+def prepare(
+    plan: Preparation, out: Path, *, link: bool = False, workers: int | None = None, progress: bool = False
+) -> Report:
     """Writes a prepared folder, checks every picture and leaves bad pairs out. Pixels and file formats stay.
 
     Args:
@@ -101,7 +104,7 @@ def prepare(plan: Plan, out: Path, *, link: bool = False, workers: int | None = 
         What was found; pairs among its problems that are damaged, unpaired or of two sizes are not in the folder.
 
     Raises:
-        UserError: If it cannot be written, or no pair is sound.
+        UserError: If it cannot be written, or there is no usable pair.
     """
     check_target(plan, out, link)
     with _unfinished(out) as folder:
@@ -115,27 +118,27 @@ def prepare(plan: Plan, out: Path, *, link: bool = False, workers: int | None = 
         read = read_sets(plan.sets(folder), workers=workers, progress=progress)
         if not any(one.pairs for one in read):
             reason = next((text for one in read for text in (*one.bad.values(), *one.unequal.values())), "")
-            raise UserError(f"{plan.source}: no pair is sound: {reason.replace(str(folder), str(out))}")
+            raise UserError(f"{plan.source}: no usable pair: {reason.replace(str(folder), str(out))}")
         _remove_bad(folder, read)
         report = _report(plan, read, folder)
         write_bytes(folder / CARD, (json.dumps(_card(plan, report), indent=2) + "\n").encode())
     return report
 
 
-def check_target(plan: Plan, out: Path, link: bool) -> None:
+def check_target(plan: Preparation, out: Path, link: bool) -> None:
     """Finds what stands in the way before anything is written.
 
     Raises:
         UserError: If ``out`` is taken, lies in the source, has too little space, or an archive is to be linked.
     """
     if link and not plan.source.is_dir():
-        raise UserError(f"{plan.source} is an archive; --link needs a folder: unpack it by hand or leave --link out")
+        raise UsageError(f"{plan.source} is an archive; --link needs a folder: unpack it by hand or leave out --link")
     if out.resolve() == Path.cwd():
-        raise UserError(f"{out} is the folder that you are in; give a new one inside of it with -o")
+        raise UserError(f"{out} is the current folder; give a new one inside it with -o")
     if _taken(out):
         raise UserError(f"{out} exists and is not an empty folder; remove it or give another one with -o")
     if plan.source.is_dir() and out.resolve().is_relative_to(plan.source.resolve()):
-        raise UserError(f"{out} lies in {plan.source}; give a folder outside of it with -o")
+        raise UserError(f"{out} is inside {plan.source}; give a folder outside it with -o")
     there = next(parent for parent in (out.resolve(), *out.resolve().parents) if parent.exists())
     free = shutil.disk_usage(there).free
     if not link and free < plan.bytes:
@@ -148,7 +151,7 @@ def _taken(out: Path) -> bool:
     try:
         return out.exists() and (not out.is_dir() or any(out.iterdir()))
     except OSError as error:
-        raise UserError(f"{out}: cannot be looked into ({error.strerror}); check the path and its rights") from error
+        raise UserError(f"{out}: cannot be opened ({error.strerror}); check the path and its permissions") from error
 
 
 @contextmanager
@@ -166,7 +169,9 @@ def _unfinished(out: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror}); check the path, its rights and space") from error
+        raise UserError(
+            f"{out}: cannot be written ({error.strerror}); check the path, its permissions and the space"
+        ) from error
 
 
 def leftovers(out: Path) -> list[Path]:
@@ -179,13 +184,13 @@ def _divided(splits: list[Split], data: DataSet, test_stems: Path) -> list[Split
     (whole, *more) = splits
     if more or whole.name != "all":
         there = " and ".join(split.name for split in splits)
-        raise UserError(f"{data.title} comes divided already, into {there}; leave --test-stems out")
+        raise UserError(f"{data.title} is already split into {there}; leave out --test-stems")
     stems = _read_stems(test_stems)
     for stem in stems:
         if stem not in whole.pairs:
             near = difflib.get_close_matches(stem, whole.pairs, 1)
             hint = f"; the nearest is {near[0]!r}" if near else ""
-            raise UserError(f"{test_stems}: there is no pair {stem!r} in {data.title}{hint}; name stems, without .png")
+            raise UserError(f"{test_stems}: there is no pair {stem!r} in {data.title}{hint}; give stems without .png")
     return [_part(whole, "train", set(whole.first) | set(whole.second), stems), _part(whole, "test", stems, set())]
 
 
@@ -201,9 +206,9 @@ def _read_stems(path: Path) -> set[str]:
     try:
         stems = {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a list of file stems, one a line") from error
+        raise UserError(f"{path}: cannot be read as a list of file stems, one per line") from error
     if not stems:
-        raise UserError(f"{path} names no stem; write one a line")
+        raise UserError(f"{path} lists no stems; write one per line")
     return stems
 
 
@@ -212,11 +217,11 @@ def _remove_bad(folder: Path, read: list[Read]) -> None:
     for one in read:
         for side in one.sides:
             for path in list((folder / one.name / side).iterdir()):
-                if path.stem in one.bad or path.stem in one.unequal:
+                if composed(path.stem) in {*one.bad, *one.unequal}:
                     path.unlink()
 
 
-def _report(plan: Plan, read: list[Read], folder: Path) -> Report:
+def _report(plan: Preparation, read: list[Read], folder: Path) -> Report:
     """The findings, with names as in the source, where the folder is only half there."""
     for one in read:
         one.bad = {stem: text.replace(f"{folder}/", "") for stem, text in one.bad.items()}
@@ -228,7 +233,7 @@ def _report(plan: Plan, read: list[Read], folder: Path) -> Report:
     return report
 
 
-def _card(plan: Plan, report: Report) -> dict[str, Any]:
+def _card(plan: Preparation, report: Report) -> dict[str, Any]:
     """What a prepared folder says of itself."""
     return {
         "name": plan.data.name,

@@ -7,16 +7,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-
-from cmmdl.errors import UserError
 from cmmdl.evaluate.boards import Board, load_board
-from cmmdl.evaluate.export import to_csv, to_json
-from cmmdl.evaluate.pairs import Exclusion, Scene, pair_folders
+from cmmdl.evaluate.folders import evaluate_files, evaluate_folder
 from cmmdl.evaluate.plots import draw
-from cmmdl.evaluate.result import Evaluation, collect
-from cmmdl.evaluate.scoring import Protocol, score_scenes
+from cmmdl.evaluate.ranking import Table, build_table, markdown, plain
+from cmmdl.evaluate.result import Evaluation
+from cmmdl.evaluate.scenes import Exclusion
 from cmmdl.evaluate.statistics import (
     Comparison,
     Summary,
@@ -27,9 +23,7 @@ from cmmdl.evaluate.statistics import (
     summarise,
     wilcoxon_p,
 )
-from cmmdl.evaluate.table import Table, build_table, markdown, plain
-from cmmdl.metrics import METRICS, chosen
-from cmmdl.models.baselines import BASELINES
+from cmmdl.evaluate.writing import to_csv, to_json
 
 __all__ = [
     "Board",
@@ -54,120 +48,3 @@ __all__ = [
     "to_json",
     "wilcoxon_p",
 ]
-
-
-def evaluate_folder(
-    methods: Mapping[str, str | Path],
-    ir: str | Path,
-    vis: str | Path,
-    *,
-    convention: str = "cmmdl",
-    metrics: Sequence[str] | None = None,
-    baselines: Sequence[str] = (),
-    stretch: bool = False,
-    workers: int | None = None,
-    progress: bool = False,
-    fused_suffix: str = "",
-    ir_suffix: str = "",
-    vis_suffix: str = "",
-) -> Evaluation:
-    """Scores folders of fused pictures against the folders of their sources.
-
-    Files belong together by stem. A scene that lacks a file, or has one that cannot be read, scored, or differs in
-    size, is left out for all methods alike and listed in :attr:`Evaluation.excluded`.
-
-    Args:
-        methods: Name → folder of fused pictures.
-        ir: Folder of infrared pictures.
-        vis: Folder of visible pictures.
-        convention: A name of :data:`cmmdl.metrics.CONVENTIONS`.
-        metrics: Names of :data:`cmmdl.metrics.METRICS`, in any case; None takes the convention's own.
-        baselines: Names of :data:`cmmdl.models.baselines.BASELINES`, fused from the grey sources and scored as well.
-        stretch: Stretch fused pictures to 0..255 by minimum and maximum before scoring, as many papers' programs do
-            when they write their results.
-        workers: Processes; None takes all cores.
-        progress: Whether to show a bar on standard error.
-        fused_suffix: Stripped from fused stems before pairing, such as ``_fused``; ``{method}`` in it stands for the
-            method's name.
-        ir_suffix: Stripped from infrared stems, such as ``_ir``.
-        vis_suffix: Stripped from visible stems.
-
-    Returns:
-        All scores.
-
-    Raises:
-        UserError: If a name is unknown or double, a folder is missing, or no scene is left to score.
-    """
-    protocol = _protocol(methods, convention, metrics, baselines, stretch)
-    suffixes = {"fused_suffix": fused_suffix, "ir_suffix": ir_suffix, "vis_suffix": vis_suffix}
-    scenes, missing = pair_folders(methods, ir, vis, **suffixes)
-    return _evaluate(scenes, missing, protocol, list(methods), workers, progress)
-
-
-def evaluate_files(
-    methods: Mapping[str, str | Path],
-    ir: str | Path,
-    vis: str | Path,
-    *,
-    convention: str = "cmmdl",
-    metrics: Sequence[str] | None = None,
-    baselines: Sequence[str] = (),
-    stretch: bool = False,
-) -> Evaluation:
-    """Scores one scene; names of files need not agree. Arguments as in :func:`evaluate_folder`, but files.
-
-    Raises:
-        UserError: As there, and if a file cannot be read or scored.
-    """
-    protocol = _protocol(methods, convention, metrics, baselines, stretch)
-    scene = Scene(Path(vis).stem, Path(ir), Path(vis), {name: Path(file) for name, file in methods.items()})
-    return _evaluate([scene], [], protocol, list(methods), 1, False)
-
-
-def _evaluate(
-    scenes: list[Scene],
-    missing: list[Exclusion],
-    protocol: Protocol,
-    methods: list[str],
-    workers: int | None,
-    progress: bool,
-) -> Evaluation:
-    scored, trouble = score_scenes(scenes, protocol, workers=workers, progress=progress)
-    excluded = sorted(missing + trouble, key=lambda exclusion: exclusion.picture)
-    if not scored:
-        reasons = "; ".join(str(exclusion) for exclusion in excluded[:3])
-        more = f"; and {len(excluded) - 3} more" if len(excluded) > 3 else ""
-        raise UserError(f"nothing could be scored: {reasons}{more}")
-    names = (*methods, *protocol.baselines)
-    return Evaluation(
-        convention=protocol.convention,
-        stretch=protocol.stretch,
-        metrics=protocol.metrics,
-        higher=tuple(METRICS[metric].direction == "higher" for metric in protocol.metrics),
-        methods=names,
-        pictures=tuple(scored),
-        scores=collect(scored, names, protocol.metrics),
-        excluded=tuple(excluded),
-    )
-
-
-def _protocol(
-    methods: Iterable[str], convention: str, metrics: Sequence[str] | None, baselines: Sequence[str], stretch: bool
-) -> Protocol:
-    """Checks all names before anything is read."""
-    _, columns = chosen(convention, metrics)
-    _check_single(columns, "metric")
-    for name in baselines:
-        if name not in BASELINES:
-            raise UserError(f"no baseline {name!r}; there are {', '.join(BASELINES)}")
-    names = [*methods, *baselines]
-    if not names:
-        raise UserError("there is nothing to evaluate; give a folder of fused pictures or a baseline")
-    _check_single(names, "method")
-    return Protocol(convention, tuple(columns), stretch, tuple(baselines))
-
-
-def _check_single(names: Sequence[str], kind: str) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{kind} {name!r} was given twice; keep one")

@@ -48,9 +48,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); give a board's JSON file") from error
     except ValueError as error:
-        raise UserError(f"{path} is no JSON file ({error}); give a board: method → metric → mean score") from error
+        raise UserError(f"{path} is not a JSON file ({error}); give a board: method → metric → mean score") from error
     if not isinstance(data, dict) or not data:
-        raise UserError(f"{path} is no board; it must be a JSON object: method → metric → mean score")
+        raise UserError(f"{path} is not a board; it must be a JSON object: method → metric → mean score")
     return data
 
 
@@ -72,7 +72,7 @@ def _from_evaluation(path: str | Path, data: Mapping[str, Any], convention: str)
 
 def _numbers(path: str | Path, name: str, row: object) -> dict[str, float]:
     if not isinstance(row, dict) or not row:
-        raise UserError(f"{path}: {name!r} is no row of scores; it must be an object: metric → mean score")
+        raise UserError(f"{path}: {name!r} is not a row of scores; it must be an object: metric → mean score")
     for metric, value in row.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise UserError(f"{path}: {name!r}, {metric!r} is {value!r}, not a finite number; correct or remove it")

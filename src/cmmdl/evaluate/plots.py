@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cmmdl.atomic import write_bytes
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError, UserError
 from cmmdl.evaluate.boards import Board
+from cmmdl.evaluate.ranking import Table, build_table
 from cmmdl.evaluate.result import Evaluation
 from cmmdl.evaluate.statistics import Floats
-from cmmdl.evaluate.table import Table, build_table
+from cmmdl.files.atomic import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def draw(path: str | Path, evaluation: Evaluation, board: Board | None = None, k
 def check_plot(path: Path) -> None:
     """Raises what can be known to go wrong before an evaluation is run."""
     if path.suffix.lower() not in _SUFFIXES:
-        raise UserError(f"{path}: a plot is written as {', '.join(_SUFFIXES)}; change the suffix")
+        raise UsageError(f"{path}: a plot is written as {', '.join(_SUFFIXES)}; change the suffix")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cmmdl.evaluate.pairs import Exclusion
+from cmmdl.evaluate.scenes import Exclusion
 from cmmdl.evaluate.statistics import Comparison, Floats, Summary, compare_with_best, summarise
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -23,10 +22,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cmmdl.errors import UserError
-from cmmdl.evaluate.pairs import Exclusion, Scene
-from cmmdl.images import quiet_decoders, read_image
+from cmmdl.evaluate.scenes import Exclusion, Scene
+from cmmdl.files.colour import BLUE, GREEN, RED
+from cmmdl.files.images import quiet_decoders
+from cmmdl.files.ranges import BY_TYPE, RangeRule, read_levels
 from cmmdl.metrics import score
 from cmmdl.models.baselines import BASELINES
+from cmmdl.runtimes.device import cpu_cores
 
 Picture = NDArray[np.uint8]
 Scores = dict[str, dict[str, float]]
@@ -43,12 +45,16 @@ class Protocol:
         metrics: Names of metrics in the order of the table.
         stretch: Whether fused pictures are stretched to 0..255 by their minimum and maximum first.
         baselines: Names of :data:`cmmdl.models.baselines.BASELINES` to be scored beside the methods.
+        ir_range: Which values of infrared pictures mean black and white.
+        vis_range: The same of visible pictures.
     """
 
     convention: str
     metrics: tuple[str, ...]
     stretch: bool = False
     baselines: tuple[str, ...] = ()
+    ir_range: RangeRule = BY_TYPE
+    vis_range: RangeRule = BY_TYPE
 
 
 def score_scenes(
@@ -69,7 +75,7 @@ def score_scenes(
     Raises:
         UserError: If the worker processes cannot start.
     """
-    count = workers or max(1, min(_cores(), len(scenes) // _SCENES_A_WORKER))
+    count = workers or max(1, min(cpu_cores(), len(scenes) // _SCENES_A_WORKER))
     run = _run_here(scenes, protocol) if count == 1 else _run_pool(scenes, protocol, count)
     bar = tqdm(run, total=len(scenes), desc="scoring", unit="scene", disable=None if progress else True)
     outcomes = sorted(bar, key=itemgetter(0))
@@ -84,29 +90,15 @@ def score_scene(scene: Scene, protocol: Protocol) -> tuple[str, Scores, list[Exc
         Its name, method → metric → score, and what is wrong with it; with any trouble the scores do not count.
     """
     trouble: list[Exclusion] = []
-    files = [("ir", scene.ir), ("vis", scene.vis), *scene.fused.items()]
-    pictures = [(where, _read(scene.name, where, path, trouble)) for where, path in files]
+    sources = ("ir", scene.ir, protocol.ir_range), ("vis", scene.vis, protocol.vis_range)
+    files = [*sources, *((name, path, BY_TYPE) for name, path in scene.fused.items())]
+    pictures = [(where, _read(scene.name, where, path, rule, trouble)) for where, path, rule in files]
     _check_sizes(scene.name, pictures, trouble)
     if trouble:
         return scene.name, {}, trouble
     (_, ir), (_, vis), *fused = pictures
     fused += [(name, _fuse(name, ir, vis)) for name in protocol.baselines]
     return scene.name, _score_methods(scene.name, fused, ir, vis, protocol, trouble), trouble
-
-
-def to_levels(picture: NDArray[Any]) -> Picture:
-    """The 8-bit levels of a picture: uint16 divided by 257, floats in [0, 1] times 255, both rounded.
-
-    Raises:
-        UserError: If a float picture leaves [0, 1].
-    """
-    if picture.dtype == np.uint8:
-        return picture
-    if picture.dtype == np.uint16:
-        return np.rint(picture / 257).astype(np.uint8)
-    if picture.min() < 0 or picture.max() > 1:
-        raise UserError("a float picture must lie in [0, 1]; divide it by its range first")
-    return np.rint(picture * 255.0).astype(np.uint8)
 
 
 def stretch_levels(picture: Picture) -> Picture:
@@ -117,10 +109,10 @@ def stretch_levels(picture: Picture) -> Picture:
     return np.rint((picture.astype(np.float64) - low) * (255 / (high - low))).astype(np.uint8)
 
 
-def _read(name: str, where: str, path: Path, trouble: list[Exclusion]) -> Picture:
+def _read(name: str, where: str, path: Path, rule: RangeRule, trouble: list[Exclusion]) -> Picture:
     """The 8-bit levels of a file, or an empty picture and an entry in ``trouble``."""
     try:
-        return to_levels(read_image(path))
+        return read_levels(path, rule, "ir" if where == "ir" else "vis")
     except UserError as error:
         trouble.append(Exclusion(name, where, str(error)))
         return np.empty((0, 0), np.uint8)
@@ -146,7 +138,7 @@ def _fuse(name: str, ir: Picture, vis: Picture) -> Picture:
 
 def _grey(picture: Picture) -> torch.Tensor:
     """BT.601 luma rounded to 8 bits: ``(H, W)`` or ``(H, W, 3)`` → ``(1, 1, H, W)`` in [0, 1]."""
-    grey = picture if picture.ndim == 2 else np.rint(picture @ np.array([0.299, 0.587, 0.114]))
+    grey = picture if picture.ndim == 2 else np.rint(picture @ np.array([RED, GREEN, BLUE]))
     return torch.from_numpy(grey.astype(np.float32) / 255)[None, None]
 
 
@@ -233,8 +225,3 @@ def _interrupts_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from cmmdl.errors import UserError
-from cmmdl.evaluate.pairs import Exclusion, Scene
-from cmmdl.images import Array, read_image
+from cmmdl.errors import UnusableError, UsageError, UserError
+from cmmdl.evaluate.scenes import Exclusion, Scene
+from cmmdl.files.images import Array
+from cmmdl.files.levels import to_8_bits
+from cmmdl.files.ranges import BY_TYPE, RangeRule, read_levels, read_result
 
 Pixels = NDArray[np.uint8]
 """``(H, W, 3)`` uint8."""
@@ -45,9 +47,9 @@ class Box:
         try:
             box = cls(*(float(number) for number in text.split(",")))
         except (ValueError, TypeError):
-            raise UserError(f"{text!r} is no x,y,w,h; give four numbers, such as 200,100,160,120") from None
+            raise UsageError(f"{text!r} is not x,y,w,h; give four numbers, such as 200,100,160,120") from None
         if not (min(box.x, box.y) >= 0 and min(box.width, box.height) > 0):
-            raise UserError(f"{text!r} is an empty part or starts outside; give x,y,w,h with w and h above 0")
+            raise UsageError(f"{text!r} is empty or starts outside the picture; give x,y,w,h with w and h above 0")
         return box
 
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
@@ -64,7 +66,7 @@ class Box:
         if right > width or bottom > height:
             given = f"{self.x:g},{self.y:g},{self.width:g},{self.height:g}"
             raise UserError(
-                f"the part {given} does not lie in {width}x{height}; give it in parts, such as 0.4,0.3,0.2,0.2"
+                f"the part {given} does not fit into {width}x{height}; give fractions, such as 0.4,0.3,0.2,0.2"
             )
         return left, top, right, bottom
 
@@ -85,7 +87,7 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """One scene, ready to be laid out.
 
     Attributes:
@@ -98,8 +100,12 @@ class Row:
 
 
 def gather(
-    scene: Scene, fuse: Mapping[str, Callable[[Path, Path], Array]], columns: Sequence[str], style: Style
-) -> Row:
+    scene: Scene,
+    fuse: Mapping[str, Callable[[Path, Path], Array]],
+    columns: Sequence[str],
+    style: Style,
+    ranges: tuple[RangeRule, RangeRule] = (BY_TYPE, BY_TYPE),
+) -> SheetRow:
     """Reads, fuses and scales the pictures of one scene.
 
     Args:
@@ -107,21 +113,24 @@ def gather(
         fuse: Column -> what fuses two files to an array.
         columns: Which of ``fuse`` and of the scene's fused files are shown, in order, after both sources.
         style: Its parts and size.
+        ranges: Which values of the infrared and of the visible picture mean black and white.
 
     Raises:
         UserError: If a picture cannot be read or fused, has another size, or a part does not lie in it.
     """
-    pictures = [shown(read_image(path, note=_quiet), str(path)) for path in (scene.ir, scene.vis)]
+    pictures = [in_colour(read_levels(scene.ir, ranges[0], "ir")), in_colour(read_levels(scene.vis, ranges[1], "vis"))]
     for column in columns:
         if column in fuse:
             pictures.append(shown(fuse[column](scene.ir, scene.vis), column))
         else:
-            pictures.append(shown(read_image(scene.fused[column], note=_quiet), str(scene.fused[column])))
+            pictures.append(in_colour(read_result(scene.fused[column])))
     for name, picture in zip(("infrared", "visible", *columns), pictures, strict=True):
         if picture.shape != pictures[1].shape:
             sizes = [f"{one.shape[1]}x{one.shape[0]}" for one in (picture, pictures[1])]
-            raise UserError(f"{name} is {sizes[0]}, visible is {sizes[1]}; all pictures of a row need one size")
-    return Row(scene.name, tuple(cell(picture, style) for picture in pictures))
+            raise UserError(
+                f"{name} is {sizes[0]}, visible is {sizes[1]}; all pictures of a row must have the same size"
+            )
+    return SheetRow(scene.name, tuple(cell(picture, style) for picture in pictures))
 
 
 def shown(array: Array, name: str) -> Pixels:
@@ -130,14 +139,16 @@ def shown(array: Array, name: str) -> Pixels:
     Raises:
         UserError: If floats lie outside of [0, 1].
     """
-    if array.dtype == np.uint16:
-        array = np.rint(array / 257)
-    elif array.dtype.kind == "f":
-        if array.min() < 0 or array.max() > 1:
-            raise UserError(f"{name} holds floats outside [0, 1]; save it with 8 or 16 bits")
-        array = np.rint(array * 255)
-    pixels = array.astype(np.uint8)
-    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+    try:
+        pixels = to_8_bits(array)
+    except UserError as error:
+        raise UnusableError(f"{name}: {error}") from error
+    return in_colour(pixels)
+
+
+def in_colour(levels: Pixels) -> Pixels:
+    """8 bits as RGB."""
+    return np.repeat(levels[..., None], 3, axis=2) if levels.ndim == 2 else levels
 
 
 def cell(picture: Pixels, style: Style) -> Image.Image:
@@ -173,7 +184,7 @@ def _draw_inset(result: Image.Image, image: Image.Image, box: tuple[int, int, in
     draw.rectangle([x, y, x + size[0] - 1, y + size[1] - 1], outline=MARK, width=line)
 
 
-def lay_out(rows: Sequence[Row], columns: Sequence[str], title: str) -> Pixels:
+def lay_out(rows: Sequence[SheetRow], columns: Sequence[str], title: str) -> Pixels:
     """Draws the sheet: a title bar, column names, and a row of pictures a scene with its name at the left.
 
     Args:
@@ -285,7 +296,3 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
             "this Pillow was built without FreeType and cannot write labels; pip install --force-reinstall pillow"
         )
     return font
-
-
-def _quiet(text: str) -> None:
-    """Dropped alpha and further pages do not matter here."""

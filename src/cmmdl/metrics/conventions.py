@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError, UserError
 from cmmdl.metrics import correlation, structure, vifb
 from cmmdl.metrics.table import METRICS
 
@@ -156,13 +156,13 @@ def chosen(convention: str, metrics: Sequence[str] | None = None) -> tuple[Conve
         UserError: If there is no such convention or metric.
     """
     if convention not in CONVENTIONS:
-        raise UserError(f"no convention {convention!r}; there are {', '.join(CONVENTIONS)}")
+        raise UsageError(f"unknown convention {convention!r}; choose from {', '.join(CONVENTIONS)}")
     if metrics is None:
         return CONVENTIONS[convention], list(CONVENTIONS[convention].metrics)
     known = {name.lower(): name for name in METRICS}
     for name in metrics:
         if name.lower() not in known:
-            raise UserError(f"no metric {name!r}; there are {', '.join(METRICS)}")
+            raise UsageError(f"unknown metric {name!r}; choose from {', '.join(METRICS)}")
     return CONVENTIONS[convention], [known[name.lower()] for name in metrics]
 
 

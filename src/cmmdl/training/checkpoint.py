@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cmmdl.atomic import remove_stale, write_bytes
 from cmmdl.errors import UserError
+from cmmdl.files.atomic import remove_stale, write_bytes
 from cmmdl.training.config import TrainConfig, changed_keys
 from cmmdl.training.configfile import validate
 
@@ -27,7 +25,7 @@ def open_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror}): choose another run folder with -o") from None
+        raise UserError(f"{folder}: cannot be created ({error.strerror}): choose another run folder with -o") from None
     remove_stale(folder)
 
 
@@ -56,12 +54,12 @@ def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     for path in paths:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+        except Exception:  # damaged files make the unpickler raise anything
             continue
-        if state.get("format") == FORMAT:
+        if isinstance(state, dict) and state.get("format") == FORMAT:
             return dict(state)
     if paths:
-        raise UserError(f"{folder}: no checkpoint there can be read: delete them, or choose another run folder")
+        raise UserError(f"{folder}: none of its checkpoints can be read: delete them, or choose another run folder")
     return None
 
 
@@ -74,6 +72,21 @@ def refuse_changes(config: TrainConfig, saved: dict[str, Any], folder: Path) -> 
     changed = changed_keys(validate(saved, f"{folder} was begun by another version of cmmdl"), config)
     if changed:
         raise UserError(
-            f"{folder}: begun with other settings ({', '.join(changed)}): "
-            "use another run folder (-o), or continue with the new ones by --accept-changes"
+            f"{folder}: started with different settings ({', '.join(changed)}): "
+            "use another run folder (-o), or pass --accept-changes to continue with the new ones"
         )
+
+
+def refuse_other_ranges(ranges: list[list[str]], saved: list[list[str]] | None, folder: Path) -> None:
+    """Stop if a run is continued with other values for black and white, as files that were added can cause.
+
+    Raises:
+        UserError: Naming both ranges.
+    """
+    for number, (now, before) in enumerate(zip(ranges, saved or [], strict=False)):
+        for side, one, other in zip(("ir_range", "vis_range"), now, before, strict=True):
+            if one != other:
+                raise UserError(
+                    f"{folder}: begun with {side} {other} of source {number + 1}, and its pictures now give {one}: "
+                    "restore them, use another run folder (-o), or continue by --accept-changes"
+                )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
 
-from cmmdl.losses import FINE, SPREAD, TERMS
+from cmmdl.files.ranges import parse_range
 from cmmdl.models.cmmdl import CMMDLConfig
 from cmmdl.models.networks import NETWORKS
 from cmmdl.models.rt import CMMDLRTConfig
+from cmmdl.training.losses import FINE, SPREAD, TERMS
 
 AtLeast0 = Annotated[int, Field(ge=0)]
 AtLeast1 = Annotated[int, Field(ge=1)]
@@ -30,7 +32,7 @@ class Section(BaseModel):
 
 
 class Source(Section):
-    """Two folders of pictures, paired by file stem.
+    """Two folders of pictures, paired by their names.
 
     Attributes:
         ir: Infrared (or MRI) pictures.
@@ -38,6 +40,14 @@ class Source(Section):
         mask: Saliency masks by the same stems, white where infrared matters; optional.
         leave_out: Text file with a file stem a line: pairs that are kept for validation; optional.
         weight: Chance of this source relative to the others.
+        ir_name: Names of infrared files, such as ``IR_*``; the star is what the names of a pair share. Without it usual
+            marks are found.
+        vis_name: The same of visible files.
+        recursive: Pair the folders below as well, each with that of the same name.
+        ir_range: Which values of infrared pictures mean black and white: ``LOW:HIGH``, percentages ``1%:99%``, ``auto``
+            (what all pictures of this source together span, where that is less than half of their type), ``each``
+            (``auto`` for each picture) or ``type``.
+        vis_range: The same of visible pictures; by default ``type``, with a note where they hardly use it.
     """
 
     ir: Path
@@ -45,6 +55,17 @@ class Source(Section):
     mask: Path | None = None
     leave_out: Path | None = None
     weight: Above0 = 1.0
+    ir_name: str = ""
+    vis_name: str = ""
+    recursive: bool = False
+    ir_range: str = "auto"
+    vis_range: str | None = None
+
+    @model_validator(mode="after")
+    def _ranges_are_ranges(self) -> Source:
+        parse_range(self.ir_range, "ir")
+        parse_range(self.vis_range, "vis")
+        return self
 
 
 def did_you_mean(key: str, names: tuple[str, ...]) -> str:
@@ -69,6 +90,16 @@ def _known(names: tuple[str, ...]) -> AfterValidator:
 
 Weights = Annotated[dict[str, float], _known(TERMS)]
 Targets = Annotated[dict[str, float], _known((*SPREAD, FINE))]
+
+
+def _is_device(name: str) -> str:
+    """Refuses what is no name of a device; whether it is there is seen when the run starts."""
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", name):
+        raise ValueError(f"{name!r} is not a device; write auto, cpu, cuda, cuda:1, mps or xpu")
+    return name
+
+
+Device = Annotated[str, AfterValidator(_is_device)]
 
 
 class DataConfig(Section):
@@ -106,13 +137,13 @@ class DataConfig(Section):
 
 
 class LossConfig(Section):
-    """What is trained for: see ``cmmdl.losses``.
+    """What is trained for: see ``cmmdl.training.losses``.
 
     Attributes:
         terms: Weight of each term.
-        targets: Where single metric terms stop pulling, instead of ``cmmdl.losses.TARGETS``.
+        targets: Where single metric terms stop pulling, instead of ``cmmdl.training.losses.TARGETS``.
         mi_bins: Bins of the soft histogram of ``mi``: few see the rough course of it, 256 what MI itself sees.
-        margin: Outermost pixels of a crop that the metric terms leave out, see ``cmmdl.losses.fusion_loss``.
+        margin: Outermost pixels of a crop that the metric terms leave out, see ``cmmdl.training.losses.fusion_loss``.
         start: Weights of the first steps; unused while ``hold`` and ``blend`` are 0.
         hold: Steps with ``start`` alone.
         blend: Steps in which ``start`` fades into ``terms``, after ``hold``.
@@ -182,6 +213,11 @@ class ValidationConfig(Section):
         every: Steps between scorings.
         pairs: At most so many pairs, evenly spread over the sorted stems.
         crop: Larger pictures are cut to a centred square of this side; 0 takes them whole.
+        ir_name: As of a source.
+        vis_name: As of a source.
+        recursive: As of a source.
+        ir_range: As of a source.
+        vis_range: As of a source.
     """
 
     ir: Path | None = None
@@ -190,6 +226,11 @@ class ValidationConfig(Section):
     every: AtLeast1 = 500
     pairs: AtLeast1 = 8
     crop: AtLeast0 = 0
+    ir_name: str = ""
+    vis_name: str = ""
+    recursive: bool = False
+    ir_range: str = "auto"
+    vis_range: str | None = None
 
 
 class RunConfig(Section):
@@ -202,7 +243,7 @@ class RunConfig(Section):
         seed: Seed of the weights, the crops and everything random.
         init: Weights to start from: a name of ``cmmdl models`` or a file. The ``model`` table is then theirs,
             but for ``model.border``.
-        device: ``auto`` takes the accelerator where there is one.
+        device: ``auto`` takes the GPU where there is one, as fusing does; else ``cpu``, ``cuda:1``, ``mps``, ...
         precision: ``auto`` is bfloat16 on GPUs that have it and float32 elsewhere.
         graph: ``auto`` records a step as a CUDA graph and replays it, where one process trains on a CUDA device: see
             ``cmmdl.training.graph``. ``off`` never does.
@@ -219,7 +260,7 @@ class RunConfig(Section):
     stop_after: AtLeast0 = 0
     seed: AtLeast0 = 0
     init: str | None = None
-    device: Literal["auto", "cpu"] = "auto"
+    device: Device = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     graph: Literal["auto", "off"] = "auto"
     threads: AtLeast0 = 0
@@ -290,7 +331,9 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _crops_are_large_enough(self) -> TrainConfig:
-        vif = any(terms.get("vif") for terms in (self.loss.terms, self.loss.start, *(p.terms or {} for p in self.phases)))
+        vif = any(
+            terms.get("vif") for terms in (self.loss.terms, self.loss.start, *(p.terms or {} for p in self.phases))
+        )
         least = 2 * self.loss.margin + (VIF_SIDE if vif else 16)
         if self.data.crop < least:
             raise ValueError(f"data.crop must be at least {least} with these loss terms and loss.margin")

@@ -1,4 +1,4 @@
-"""Reading settings: defaults, a TOML file over them, ``--set a.b=c`` over that; any mistake in one line."""
+"""Reading settings: defaults, TOML files over them, ``--set a.b=c`` over that; any mistake in one line."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from cmmdl.errors import UserError
+from cmmdl.errors import UsageError, UserError
 from cmmdl.models.networks import NETWORKS
 from cmmdl.training.config import TrainConfig, did_you_mean
+
+OPTION = "--set"
 
 
 def load_config(file: Path | None = None, overrides: Sequence[str] = (), **tables: Any) -> TrainConfig:
     """Read, override and check a configuration.
 
     Args:
-        file: TOML file; None means defaults.
+        file: TOML file, which may start from another (``base = "other.toml"``); None means defaults.
         overrides: ``section.key=value`` with the value in TOML; a bare word is taken as a string.
         tables: Tables laid over those of the file, before the overrides: ``data={"crop": 64}``.
 
@@ -28,7 +30,7 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = (), **table
     Raises:
         UserError: One line naming the key, with the nearest name for one that does not exist.
     """
-    given = read_toml(file) if file else {}
+    given = read_config(file) if file else {}
     if file and isinstance(given.setdefault("run", {}), dict):
         given["run"].setdefault("folder", f"runs/{file.stem}")
     for name, values in tables.items():
@@ -40,7 +42,7 @@ def load_config(file: Path | None = None, overrides: Sequence[str] = (), **table
     complete = {**config.model_dump(), "model": config.model.model_dump(exclude_unset=True)}  # fields differ by kind
     for override in overrides:
         assign(complete, override)
-    return validate(complete, "--set")
+    return validate(complete, OPTION)
 
 
 def validate(table: dict[str, Any], origin: str) -> TrainConfig:
@@ -48,7 +50,49 @@ def validate(table: dict[str, Any], origin: str) -> TrainConfig:
     try:
         return TrainConfig.model_validate(table)
     except ValidationError as error:
-        raise UserError(f"{origin}: {explain(error)}") from None
+        kind = UsageError if origin == OPTION else UserError
+        raise kind(f"{origin}: {explain(error)}") from None
+
+
+def read_config(file: Path, after: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The tables of a configuration laid over those of the file that its ``base`` names, and so on.
+
+    Tables merge, lists and scalars replace. A path in ``base`` is relative to the file that it stands in. The run
+    folder is never that of the base: two runs in one folder would take each other for themselves.
+
+    Args:
+        file: The TOML file.
+        after: The files that led here.
+
+    Raises:
+        UserError: If a file cannot be read, or files are each other's base.
+    """
+    if file.resolve() in after:
+        names = " -> ".join(path.name for path in (*after, file))
+        raise UserError(f"{file}: configurations are each other's base ({names}); remove one base")
+    own = read_toml(file)
+    base = own.pop("base", None)
+    if base is None:
+        return own
+    if not isinstance(base, str) or not base:
+        raise UserError(f'{file}: base = {base!r} is not a path; write base = "other.toml"')
+    other = file.parent / base
+    if not other.is_file():
+        raise UserError(f"{file}: base = {base!r}: there is no file {other}")
+    below = read_config(other, (*after, file.resolve()))
+    if isinstance(below.get("run"), dict):
+        below["run"].pop("folder", None)
+    return merge(below, own)
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Nested tables laid over others: tables merge, everything else replaces."""
+    both = {
+        name: merge(below[name], value) if isinstance(value, dict) and isinstance(below[name], dict) else value
+        for name, value in above.items()
+        if name in below
+    }
+    return {**below, **above, **both}
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -66,7 +110,7 @@ def assign(table: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     *path, last = (part.strip() for part in key.split("."))
     if not equals or not last or not all(path):
-        raise UserError(f"--set {override}: write section.key=value, for example optim.lr=3e-4")
+        raise UsageError(f"--set {override}: write section.key=value, for example optim.lr=3e-4")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -74,7 +118,7 @@ def assign(table: dict[str, Any], override: str) -> None:
     for part in path:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise UserError(f"--set {override}: {part!r} is not a table")
+            raise UsageError(f"--set {override}: {part!r} is not a table")
     table[last] = value
 
 

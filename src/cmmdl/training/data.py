@@ -6,9 +6,11 @@ run needs no sampler state, and N processes see what one would.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
@@ -18,7 +20,12 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from cmmdl.errors import UserError
-from cmmdl.images import list_images, read_image
+from cmmdl.files.colour import BLUE, GREEN, RED
+from cmmdl.files.listing import composed, list_images
+from cmmdl.files.naming import Naming
+from cmmdl.files.pairs import match_folders, nothing_pairs
+from cmmdl.files.ranges import BY_TYPE, RangeRule, Side, range_of, settled
+from cmmdl.files.reading import read_picture
 from cmmdl.training.config import DataConfig, Source
 
 Planes = NDArray[Any]
@@ -35,13 +42,14 @@ class Pair:
     ir: Path
     vis: Path
     mask: Path | None = None
+    ranges: tuple[RangeRule, RangeRule] = (BY_TYPE, BY_TYPE)
     planes: Planes | None = field(default=None, repr=False)
 
     def load(self) -> Planes:
         """The planes ``(3, H, W)`` uint8, from memory or from the files."""
         if self.planes is not None:
             return self.planes
-        ir, vis = read_luma(self.ir), read_luma(self.vis)
+        ir, vis = read_luma(self.ir, self.ranges[0], "ir"), read_luma(self.vis, self.ranges[1], "vis")
         mask = np.zeros_like(ir) if self.mask is None else read_luma(self.mask)
         if not ir.shape == vis.shape == mask.shape:
             sizes = " and ".join(f"{x.shape[1]}x{x.shape[0]}" for x in (ir, vis, mask)[: 3 if self.mask else 2])
@@ -49,37 +57,88 @@ class Pair:
         return np.stack([ir, vis, mask])
 
 
-def read_luma(path: Path) -> NDArray[np.uint8]:
-    """A picture's luma (full-range BT.601) as ``(H, W)`` uint8, whatever its depth and colours."""
-    image = read_image(path)
-    levels = image.astype(np.float32) * {"uint8": 1.0, "uint16": 1 / 257.0}.get(image.dtype.name, 255.0)
+def read_luma(path: Path, rule: RangeRule = BY_TYPE, side: Side = "ir") -> NDArray[np.uint8]:
+    """A picture's luma (full-range BT.601) as ``(H, W)`` uint8, whatever its depth and colours.
+
+    Args:
+        path: The file.
+        rule: Which values mean black and white.
+        side: Whose option messages name.
+    """
+    picture = read_picture(path)
+    (low, high), _ = range_of(picture.array, picture.white, rule, side=side, name=str(path))
+    if picture.array.dtype == np.uint8 and (low, high) == (0, 255):
+        levels = picture.array.astype(np.float32)
+    else:
+        levels = ((picture.array.astype(np.float64) - low) * (255 / (high - low))).clip(0, 255).astype(np.float32)
     if levels.ndim == 3:
-        levels = levels[..., :3] @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+        levels = levels @ np.array([RED, GREEN, BLUE], dtype=np.float32)
     return np.asarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
 
 
 def find_pairs(source: Source) -> tuple[list[Pair], list[str]]:
-    """The pairs of two folders, matched by file stem and sorted, and the stems that only one of them has.
+    """The pairs of two folders in the order of their names, but those to leave out, and notes.
+
+    Returns:
+        The pairs, and a line about each thing worth knowing: how names were read, what has no partner.
 
     Raises:
-        UserError: If no stem is in both folders, or those to leave out are all of them or none of them.
+        UserError: If nothing pairs, or nothing is left.
     """
-    ir, vis = list_images(source.ir), list_images(source.vis)
-    masks = list_images(source.mask) if source.mask else {}
-    both = ir.keys() & vis.keys()
-    if not both:
-        raise UserError(f"no file stem is in both {source.ir} and {source.vis}: pairs need the same name in both")
+    notes: list[str] = []
+    naming = Naming(source.ir_name, source.vis_name, recursive=source.recursive)
+    matched = match_folders(source.ir, source.vis, naming, note=notes.append)
+    if not matched.both:
+        raise UserError(nothing_pairs(source.ir, source.vis, matched))
+    if matched.left_out:
+        count = f"{source.ir}, {source.vis}: {len(matched.left_out)} left out"
+        notes.append(f"{count}: {short_list(matched.left_out)}")
     left_out = read_stems(source.leave_out) if source.leave_out else set()
-    if left_out and left_out.isdisjoint(ir.keys() | vis.keys()):
-        raise UserError(
-            f"{source.leave_out} names no picture of {source.ir} or {source.vis} (its first is {min(left_out)!r}): "
-            "write file stems, without .png, so that what is held out is not trained on"
-        )
-    names = sorted(both - left_out)
-    if not names:
+    pairs = [Pair(key, *files) for key, files in matched.both.items() if key not in left_out]
+    if not pairs:
         raise UserError(f"{source.leave_out} leaves no pair of {source.ir} and {source.vis}: shorten the list")
-    pairs = [Pair(name, Path(ir[name]), Path(vis[name]), masks.get(name)) for name in names]
-    return pairs, sorted(ir.keys() ^ vis.keys())
+    ranges, more = _ranges([*matched.both.values()], source)
+    for pair in pairs:
+        pair.ranges = ranges
+    return with_masks(pairs, source), [*notes, *more]
+
+
+def _ranges(files: list[tuple[Path, Path]], source: Source) -> tuple[tuple[RangeRule, RangeRule], list[str]]:
+    """One range a side for all pairs of a source, those that are left out included, and notes on them."""
+    first, notes = settled(source.ir_range, [ir for ir, _ in files], "ir")
+    second, more = settled(source.vis_range, [vis for _, vis in files], "vis")
+    return (first, second), [*notes, *more]
+
+
+def with_masks(pairs: list[Pair], source: Source) -> list[Pair]:
+    """Gives each pair its mask, which has the name that the pair shares, or that of one of its files."""
+    if not source.mask:
+        return pairs
+    masks = list_images(source.mask, recursive=source.recursive)
+    for pair in pairs:
+        folder = pair.name.rpartition("/")[0]
+        names = [pair.name, *(str(PurePosixPath(folder, composed(path.stem))) for path in (pair.vis, pair.ir))]
+        pair.mask = next((masks[name] for name in names if name in masks), None)
+    return pairs
+
+
+def refuse_unknown_stems(sources: Sequence[Source]) -> None:
+    """Finds misspelt stems, which would be trained on, in the lists of what to leave out.
+
+    Raises:
+        UserError: If a list names a stem that none of the sources with this list has.
+    """
+    for file in dict.fromkeys(source.leave_out for source in sources if source.leave_out):
+        known: set[str] = set()
+        for source in sources:
+            if source.leave_out == file:
+                naming = Naming(source.ir_name, source.vis_name, recursive=source.recursive)
+                matched = match_folders(source.ir, source.vis, naming)
+                known |= {*matched.both, *matched.doubled, *(one.key for one in matched.alone)}
+        if unknown := sorted(read_stems(file) - known):
+            near = difflib.get_close_matches(unknown[0], known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else "; write file stems, without .png"
+            raise UserError(f"{file} names what no source that it is for has: {short_list(unknown)}{hint}")
 
 
 def read_stems(path: Path) -> set[str]:
@@ -89,9 +148,9 @@ def read_stems(path: Path) -> set[str]:
         UserError: If it cannot be read.
     """
     try:
-        return {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+        return {composed(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a list of file stems, one a line") from error
+        raise UserError(f"{path}: cannot be read as a list of file stems, one per line") from error
 
 
 class Crops(Dataset[dict[str, Any]]):
@@ -106,18 +165,20 @@ class Crops(Dataset[dict[str, Any]]):
 
     Attributes:
         pairs: The pairs of each source.
-        notes: What the user should know: unpaired files.
+        ranges: What is black and white in each source, as texts: of its infrared and of its visible pictures.
+        notes: What the user should know: unpaired files, ranges that were found.
     """
 
     def __init__(self, config: DataConfig, seed: int) -> None:
         self.config, self.seed = config, seed
         self.pairs: list[list[Pair]] = []
         self.notes: list[str] = []
+        refuse_unknown_stems(config.sources)
         for source in config.sources:
-            pairs, unpaired = find_pairs(source)
+            pairs, notes = find_pairs(source)
             self.pairs.append(pairs)
-            if unpaired:
-                self.notes.append(f"{source.ir}, {source.vis}: {len(unpaired)} without partner: {short_list(unpaired)}")
+            self.notes += notes
+        self.ranges = [[rule.describe() for rule in pairs[0].ranges] for pairs in self.pairs]
         weights = np.array([source.weight for source in config.sources])
         self._chances = weights / weights.sum()
         self._keep_in_memory(config.memory_mb * 2**20)

@@ -20,7 +20,7 @@ FIRST = 3
 
 
 def fastest_convolutions() -> AbstractContextManager[None]:
-    """cuDNN tries its kernels on the first steps of a size: worth it where thousands of the same size follow."""
+    """CuDNN tries its kernels on the first steps of a size: worth it where thousands of the same size follow."""
     cudnn = torch.backends.cudnn
     return cudnn.flags(
         enabled=cudnn.enabled, benchmark=True, deterministic=cudnn.deterministic, allow_tf32=cudnn.allow_tf32

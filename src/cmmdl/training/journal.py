@@ -9,8 +9,8 @@ from pathlib import Path
 from torch import Tensor
 from tqdm import tqdm
 
-from cmmdl.atomic import write_bytes
 from cmmdl.errors import UserError
+from cmmdl.files.atomic import write_bytes
 
 
 class Journal:

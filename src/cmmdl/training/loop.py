@@ -21,7 +21,13 @@ from torch.utils.data import DataLoader
 
 from cmmdl.errors import UserError
 from cmmdl.training.batchnorm import use_global_statistics
-from cmmdl.training.checkpoint import newest_checkpoint, open_folder, refuse_changes, save_checkpoint
+from cmmdl.training.checkpoint import (
+    newest_checkpoint,
+    open_folder,
+    refuse_changes,
+    refuse_other_ranges,
+    save_checkpoint,
+)
 from cmmdl.training.config import TrainConfig
 from cmmdl.training.data import Crops, short_list
 from cmmdl.training.graph import RecordedStep
@@ -39,7 +45,7 @@ from cmmdl.training.setup import build_network, make_accelerator
 from cmmdl.training.signals import StopSignal, ignore_interrupts
 from cmmdl.training.step import Numbers, Step
 from cmmdl.training.validation import fuse, pictures, score, validation_pairs
-from cmmdl.weights import save_model
+from cmmdl.weights.saving import save_model
 
 Batch = dict[str, Any]
 
@@ -91,6 +97,8 @@ class Training:
         self.model, self.optimizer = self.accelerator.prepare(self.network, optimizer)
         self.take_step = self.make_step()
         self.crops = Crops(self.config.data, self.config.run.seed)
+        if saved and not accept_changes:
+            refuse_other_ranges(self.crops.ranges, saved.get("ranges"), self.folder)
         self.validation = validation_pairs(self.config.val)
         self.saved_at, self.last_saved = time.monotonic(), self.step
 
@@ -204,7 +212,7 @@ class Training:
             state = {
                 "step": self.step, "best": self.best, "config": self.config.model_dump(mode="json"),
                 "model": self.network.state_dict(), "average": self.average.module.state_dict(),
-                "optimizer": state_by_name(self.optimizer.optimizer, self.network),
+                "optimizer": state_by_name(self.optimizer.optimizer, self.network), "ranges": self.crops.ranges,
             }  # fmt: skip
             save_checkpoint(self.folder, state, self.config.run.keep)
         self.saved_at, self.last_saved = time.monotonic(), self.step

@@ -60,7 +60,9 @@ def restore_state(optimizer: torch.optim.Optimizer, model: nn.Module, saved: dic
     for name, state in saved.items():
         parameter = parameters[name]
         optimizer.state[parameter] = {
-            key: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.to(parameter.device, copy=True)
+            key: torch.empty_like(parameter).copy_(value)
+            if value.shape == parameter.shape
+            else value.to(parameter.device, copy=True)
             for key, value in state.items()
         }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cmmdl.losses import blend
 from cmmdl.training.config import TrainConfig
+from cmmdl.training.losses import blend
 
 Numbered = tuple[int, int]
 """The number of a crop and its side in pixels."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +15,13 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
 from cmmdl.errors import UserError
-from cmmdl.models.fdlb import FDLB
-from cmmdl.models.hdffb import ChannelAttention, DenseUnit
+from cmmdl.models.cmmdl import FDLB, ChannelAttention, DenseUnit
 from cmmdl.models.networks import architecture_of, build
+from cmmdl.runtimes.device import find_device
 from cmmdl.training.config import TrainConfig
-from cmmdl.weights import load_model
+from cmmdl.weights.loading import load_model
+
+DEVICE_VARIABLE = "ACCELERATE_TORCH_DEVICE"
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
@@ -29,11 +33,13 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     warnings.filterwarnings("ignore", "Grad strides do not match")  # depthwise weights: one layout, two names
-    accelerator = Accelerator(
-        cpu=config.run.device == "cpu" or not torch.accelerator.is_available(),
-        mixed_precision=mixed_precision(config),
-        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
-    )
+    device = find_device(config.run.device)
+    with _on(device, named=config.run.device not in ("auto", "cpu")):
+        accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision=mixed_precision(config),
+            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+        )
     if (
         accelerator.num_processes == 1
         and os.environ.get("ACCELERATE_USE_CPU") == "True"
@@ -51,11 +57,35 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     return accelerator
 
 
+@contextmanager
+def _on(device: torch.device, *, named: bool) -> Iterator[None]:
+    """Makes Accelerate take the device that was named, rather than one for each process.
+
+    Raises:
+        UserError: If there are several processes.
+    """
+    if not named:
+        yield
+        return
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(f"run.device = '{device}' names one device; several processes share all of them with 'auto'")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    before = os.environ.get(DEVICE_VARIABLE)
+    os.environ[DEVICE_VARIABLE] = str(device)
+    try:
+        yield
+    finally:
+        os.environ.pop(DEVICE_VARIABLE) if before is None else os.environ.update({DEVICE_VARIABLE: before})
+
+
 def mixed_precision(config: TrainConfig) -> str:
     """``bf16`` or ``no``: by choice, or bfloat16 on GPUs that compute in it."""
-    cuda = config.run.device == "auto" and torch.cuda.is_available()
+    device = find_device(config.run.device)
+    cuda = device.type == "cuda"
     if config.run.precision == "bf16":
         able = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_has_bf16()
+        able = able and device.type in ("cuda", "cpu")
         if not able:
             raise UserError("run.precision = 'bf16': this device has no bfloat16 instructions; use 'fp32'")
         return "bf16"

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cmmdl.losses import fusion_loss
 from cmmdl.metrics.correlation import correlation
 from cmmdl.training.config import LossConfig
+from cmmdl.training.losses import fusion_loss
 from cmmdl.training.optim import RunningAverage
 
 Numbers = dict[str, Tensor]
@@ -62,7 +62,10 @@ class Step:
         self.optimizer.found_inf = (~healthy).float()  # type: ignore[attr-defined]
         self.optimizer.step()
         self.average.update(self.network)
-        return self._report(fused.detach(), ir, vis, losses.detach(), terms) | {"gradient_norm": norm, "healthy": healthy}
+        return self._report(fused.detach(), ir, vis, losses.detach(), terms) | {
+            "gradient_norm": norm,
+            "healthy": healthy,
+        }
 
     def _report(self, fused: Tensor, ir: Tensor, vis: Tensor, losses: Tensor, terms: dict[str, Tensor]) -> Numbers:
         means = {name: term.detach().mean() for name, term in terms.items()}

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from cmmdl import metrics
 from cmmdl.errors import UserError
-from cmmdl.losses import SPREAD
 from cmmdl.metrics.correlation import correlation
 from cmmdl.training.config import Source, ValidationConfig
 from cmmdl.training.data import Pair, find_pairs, read_stems
+from cmmdl.training.losses import SPREAD
 
 SCORED = {
     "EN": lambda f, i, v: metrics.entropy(f),
@@ -38,7 +38,8 @@ def validation_pairs(config: ValidationConfig) -> list[Pair]:
         return []
     if config.ir is None or config.vis is None:
         raise UserError("validation needs both folders: --val-ir and --val-vis (val.ir and val.vis)")
-    pairs, _ = find_pairs(Source(ir=config.ir, vis=config.vis))
+    names = {name: getattr(config, name) for name in ("ir_name", "vis_name", "recursive", "ir_range", "vis_range")}
+    pairs, _ = find_pairs(Source(ir=config.ir, vis=config.vis, **names))
     if config.only:
         wanted = read_stems(config.only)
         pairs = [pair for pair in pairs if pair.name in wanted]
@@ -95,7 +96,7 @@ def total(scores: dict[str, float]) -> float:
     """The number by which the best step is kept; higher is better.
 
     The mean over EN, SD, SF, MI, SCD, VIF, Qabf and SSIM of the score in units of its spread over published methods
-    (`cmmdl.losses.SPREAD`; SD and SF by their logarithm).
+    (`cmmdl.training.losses.SPREAD`; SD and SF by their logarithm).
     """
     values = {name.lower(): value for name, value in scores.items()}
     for name in ("sd", "sf"):

@@ -1,0 +1,216 @@
+"""Change the code at random, one small slip at a time, and count how many of them the tests notice.
+
+    python benchmarks/mutants/run.py --count 400 --seed 13
+    python benchmarks/mutants/run.py --count 20 --rooms files --show
+
+A mutant is a copy of the project with one mutation (`mutations.py`). Which tests run the changed line is measured
+once, by a run of the tests below under `coverage`, and kept beside the results; a mutant is given to those tests
+alone, the quickest first, and the first that fails kills it. A line that runs on import is given to all tests that
+run anything of its file. Each mutant's tests run in a process that is forked off one that has imported torch already,
+so it needs POSIX; the working tree is not touched. A run that was stopped goes on with ``--folder`` as before.
+
+Survivors that change nothing, say an epsilon below rounding, stand with their reason in ``equivalent.txt`` and do not
+count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+
+from mutations import Mutation, mutations_of
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+ROOMS = ("metrics", "fusion", "files", "weights")
+TESTS = (
+    "bad_input",
+    "cards",
+    "cli_fuse",
+    "colour",
+    "details",
+    "formats",
+    "fuser",
+    "images",
+    "metrics",
+    "sheets",
+    "tiling",
+    "weights",
+)
+"""The files of tests that these rooms are tested by: ``tests/test_NAME*.py``."""
+
+NOT_MEASURED = "not kill_9 and not disk_full and not clipped and not without_an_import and not ulimit"
+"""Tests that start processes of their own or train; what they run there is not seen anyway."""
+
+PARTS = ("src", "tests", "docs", "examples", "configs", "benchmarks", "pyproject.toml", "README.md", "CITATION.cff",
+         "CHANGELOG.md", "CONTRIBUTING.md", "constraints.txt", "Makefile")  # fmt: skip
+MOST_TESTS = 60
+"""A mutant is given to so many of the tests that run its line, the quickest: what survives those is a gap as well."""
+
+MOST_SECONDS = 60
+"""CPU time of a mutant's tests; who needs more is taken for an endless loop, and killed."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, default=400, help="how many mutants [400]")
+    parser.add_argument("--seed", type=int, default=13, help="of the random sample [13]")
+    parser.add_argument("--rooms", nargs="+", default=list(ROOMS), help="packages below cmmdl")
+    parser.add_argument("--workers", type=int, default=1, help="processes [1]")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".mutants", help="where results are kept [.mutants]")
+    parser.add_argument("--measure-again", action="store_true", help="measure again which test runs which line")
+    parser.add_argument("--show", action="store_true", help="print each mutant")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    sample = draw(options.rooms, options.count, options.seed)
+    covered = coverage_map(options.folder / "coverage.json", options.measure_again)
+    results = options.folder / "results.jsonl"
+    todo = [mutation for mutation in sample if mutation.name not in read(results)]
+    workers: list[int] = []
+    for number in range(options.workers):
+        process = os.fork()
+        if process == 0:
+            work(todo[number :: options.workers], covered, results, options.folder / f"copy{number}", options.show)
+            os._exit(0)
+        workers.append(process)
+    for process in workers:
+        os.waitpid(process, 0)
+    report(sample, read(results), options.seed)
+
+
+def draw(rooms: list[str], count: int, seed: int) -> list[Mutation]:
+    """A random sample of all mutations of the rooms, each at most once."""
+    files = [file for room in rooms for file in sorted((ROOT / "src/cmmdl" / room).rglob("*.py"))]
+    everything = list({mutation.name: mutation for file in files for mutation in mutations_of(file, ROOT)}.values())
+    return random.Random(seed).sample(everything, min(count, len(everything)))
+
+
+def coverage_map(file: Path, again: bool) -> dict[str, dict[str, list[str]]]:
+    """File -> line -> the tests that run it, quickest first; line "0" holds those that run anything of the file."""
+    if again or not file.exists():
+        print("measuring which tests run which line ...", flush=True)
+        tests = [path for name in TESTS for path in sorted((ROOT / "tests").glob(f"test_{name}*.py"))]
+        command = [sys.executable, "-m", "pytest", "-n0", "-q", "-k", NOT_MEASURED, "-p", "measuring", *map(str, tests)]
+        sources = os.pathsep.join(f"{ROOT}/src/cmmdl/{room}/*" for room in ROOMS)
+        told = {"MUTANTS_MAP": str(file.resolve()), "MUTANTS_FILES": sources}
+        subprocess.run(command, cwd=ROOT, env={**_environment(ROOT, HERE), **told}, check=False)
+    stored: dict[str, dict[str, list[str]]] = json.loads(file.read_text())
+    return {Path(path).resolve().relative_to(ROOT).as_posix(): lines for path, lines in stored.items()}
+
+
+def _environment(*places: Path) -> dict[str, str]:
+    paths = os.pathsep.join([str(places[0] / "src"), *map(str, places[1:])])
+    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+
+
+def work(todo: list[Mutation], covered: dict[str, dict[str, list[str]]], results: Path, copy: Path, show: bool) -> None:
+    """Runs the tests of one mutant after the other in a copy of the project, and notes what became of each."""
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for part in PARTS:
+        place = ROOT / part
+        if place.is_dir():
+            shutil.copytree(place, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        elif place.exists():
+            shutil.copy2(place, copy / part)
+    os.environ.update(_environment(copy))
+    sys.path[:0] = [str(copy / "src"), str(copy / "tests")]
+    for module in ("torch", "cv2", "hypothesis", "PIL.Image", "scipy.ndimage", "pytest"):
+        import_module(module)  # once, before any fork
+    times = count(int(time.time()))
+    for mutation in todo:
+        started = time.monotonic()
+        lines = covered.get(mutation.file, {})
+        tests = lines.get(str(mutation.line)) or lines.get("0", [])
+        file = copy / mutation.file
+        text = file.read_text(encoding="utf-8")
+        _write(file, mutation.applied(text), next(times))
+        outcome = judge(copy, tests[:MOST_TESTS]) if tests else "untested"
+        _write(file, text, next(times))
+        with results.open("a") as stream:
+            stream.write(json.dumps({"name": mutation.name, "line": mutation.line, "outcome": outcome}) + "\n")
+        if show or outcome in ("survived", "untested"):
+            seconds = time.monotonic() - started
+            print(f"{outcome} {seconds:.1f} s {mutation.file}:{mutation.line} {mutation.name}", flush=True)
+
+
+def _write(file: Path, text: str, when: int) -> None:
+    """Writes a source whose time differs from that of any before, so that Python compiles it again."""
+    file.write_text(text, encoding="utf-8")
+    os.utime(file, (when, when))
+
+
+def judge(copy: Path, tests: list[str]) -> str:
+    """``killed``, ``endless`` or ``survived``."""
+    process = os.fork()
+    if process == 0:
+        _run_tests(copy, tests)
+    _, status = os.waitpid(process, 0)
+    if os.WIFSIGNALED(status):
+        return "endless" if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGALRM, signal.SIGKILL) else "killed"
+    return "survived" if os.WEXITSTATUS(status) == 0 else "killed"
+
+
+def _run_tests(copy: Path, tests: list[str]) -> None:
+    """In a process of its own: the tests, in their order, up to the first that fails."""
+    import resource
+
+    import pytest
+
+    os.chdir(copy)
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS + 5))
+    signal.alarm(20 * MOST_SECONDS)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    os.dup2(silent, 2)
+    arguments = ["-n0", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", *tests]
+    os._exit(int(pytest.main(arguments)))
+
+
+def read(results: Path) -> dict[str, str]:
+    """Name of a mutant -> what became of it."""
+    if not results.exists():
+        return {}
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    return {row["name"]: row["outcome"] for row in rows}
+
+
+def equivalent() -> dict[str, str]:
+    """Name of a mutant that changes nothing -> why."""
+    pairs = [line.split(" # ", 1) for line in (HERE / "equivalent.txt").read_text().splitlines() if " # " in line]
+    return {name.strip(): reason.strip() for name, reason in pairs if not name.startswith("#")}
+
+
+def report(sample: list[Mutation], outcomes: dict[str, str], seed: int) -> None:
+    """Counts by room, and the survivors that are not known to change nothing."""
+    known = equivalent()
+    done = [mutation for mutation in sample if mutation.name in outcomes]
+    rooms: dict[str, Counter[str]] = {}
+    for mutation in done:
+        outcome = outcomes[mutation.name]
+        alive = outcome in ("survived", "untested")
+        kind = "equal" if alive and mutation.name in known else "alive" if alive else "killed"
+        rooms.setdefault(mutation.file.split("/")[2], Counter())[kind] += 1
+        if kind == "alive":
+            print(f"{outcome}  {mutation.file}:{mutation.line}  {mutation.name.split(' ', 1)[1]}")
+    rooms["all"] = sum(rooms.values(), Counter[str]())
+    for room, counts in rooms.items():
+        judged = counts["killed"] + counts["alive"]
+        share = f"{counts['killed'] / judged:.1%}" if judged else "-"
+        print(f"{room.ljust(8)} {counts['killed']} of {judged} killed ({share}), {counts['equal']} change nothing")
+    print(f"{len(done)} of {len(sample)} mutants tried, seed {seed}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What lies on a disk, in and out: pictures, their levels and colours, pairs of folders, files written whole."""

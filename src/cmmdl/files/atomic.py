@@ -1,0 +1,81 @@
+"""Files that are there as a whole or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import socket
+from pathlib import Path
+
+from cmmdl.errors import UnwritableError
+
+_TEMPORARY = ".cmmdl-tmp"
+_OWNER = re.compile(rf"\.(?P<host>[^.]+)-(?P<process>\d+)-[0-9a-f]+{re.escape(_TEMPORARY)}$")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file under a temporary name in its folder, then renames it: all of it is there or nothing.
+
+    Raises:
+        UnwritableError: If the folder is missing, permission is lacking or the disk is full.
+    """
+    temporary = _temporary_name(path)
+    try:
+        try:
+            _create(temporary, data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UnwritableError(f"{path}: {_write_remedy(error, path)}") from error
+
+
+def remove_stale(folder: Path) -> None:
+    """Removes the temporary files that killed runs on this computer left in a folder."""
+    for file in folder.glob(f".*{_TEMPORARY}"):
+        owner = _OWNER.search(file.name)
+        if owner and owner["host"] == _host() and not _alive(int(owner["process"])):
+            file.unlink(missing_ok=True)
+
+
+def _temporary_name(path: Path) -> Path:
+    """A name beside a file that no other write has, in whatever thread or process; it says whose it is."""
+    return path.with_name(f".{path.name[:20]}.{_host()}-{os.getpid()}-{secrets.token_hex(8)}{_TEMPORARY}")
+
+
+def _create(path: Path, data: bytes) -> None:
+    """Writes a file that must not be there yet."""
+    with path.open("xb") as file:
+        file.write(data)
+
+
+def _write_remedy(error: OSError, path: Path) -> str:
+    """What to do about a failed write."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "the disk is full; free some space or choose another place, then run it again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission to write in {path.parent}; change its permissions or choose another folder"
+    if path.is_dir() or error.errno in (errno.EISDIR, errno.ENOTDIR):
+        return "is a folder, or lies below a file; give another file name"
+    if error.errno == errno.ENOENT:
+        return f"there is no folder {path.parent}; create it first"
+    return f"could not be written ({error.strerror}); choose another place"
+
+
+def _host() -> str:
+    return socket.gethostname().replace(".", "_") or "localhost"
+
+
+def _alive(process: int) -> bool:
+    """Whether a process of this computer still runs; where that cannot be asked safely, yes."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

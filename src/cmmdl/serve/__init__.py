@@ -1,0 +1,1 @@
+"""Fusing over HTTP, with a page for the browser; needs ``pip install "cmmdl[serve]"``."""

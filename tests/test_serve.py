@@ -1,0 +1,268 @@
+"""The server: what it answers, what it refuses, and that it keeps nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason='needs pip install "cmmdl[serve]"')
+from fastapi.testclient import TestClient
+
+from cmmdl import Fuser
+from cmmdl.files.inmemory import as_file
+from cmmdl.scenes import synthetic_pair
+from cmmdl.serve.app import create_app
+from cmmdl.serve.guards import BodyGuard, HostGuard
+from cmmdl.serve.jobs import BusyError, Jobs, OutOfTimeError, check_time
+from cmmdl.serve.settings import Settings
+
+HOME = "http://localhost:8000"
+IR, VIS = synthetic_pair(37, 51)
+
+
+def encoded(array: np.ndarray[Any, Any], kind: str = "PNG") -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(array).save(data, kind)
+    return data.getvalue()
+
+
+def files(ir: bytes = encoded(IR), vis: bytes = encoded(VIS)) -> dict[str, tuple[str, bytes]]:
+    return {"ir": ("warm.png", ir), "vis": ("seen.png", vis)}
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    settings = Settings(models=("max", "mean"), max_file_bytes=200_000, max_pixels=5000)
+    with TestClient(create_app(settings), base_url=HOME) as opened:
+        yield opened
+
+
+def test_the_answer_is_what_the_fuser_gives(client: TestClient) -> None:
+    response = client.post("/fuse", files=files())
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "image/png"
+    got = np.asarray(Image.open(io.BytesIO(response.content)))
+    np.testing.assert_array_equal(got, Fuser("max")(IR, VIS))
+    assert response.headers["x-cmmdl-model"] == "max"
+    assert float(response.headers["x-cmmdl-seconds"]) > 0
+
+
+@pytest.mark.parametrize(("kind", "media"), [("png", "image/png"), ("jpeg", "image/jpeg"), ("tiff", "image/tiff")])
+def test_formats(client: TestClient, kind: str, media: str) -> None:
+    response = client.post("/fuse", files=files(), data={"format": kind, "model": "mean"})
+    assert response.headers["content-type"] == media
+    assert Image.open(io.BytesIO(response.content)).size == (51, 37)
+
+
+def test_every_request_is_told_the_range_that_was_taken(client: TestClient) -> None:
+    counts = (7000 + 5 * IR.astype(np.uint16)).astype(np.uint16)
+    answers = [client.post("/fuse", files=files(ir=encoded(counts))) for _ in range(2)]
+    assert all("--ir-range" in answer.headers["x-cmmdl-notes"] for answer in answers)
+    by_hand = client.post("/fuse", files=files(ir=encoded(counts)), data={"ir_range": "0:65535"})
+    assert by_hand.content != answers[0].content == answers[1].content
+
+
+def test_depth_and_colour(client: TestClient) -> None:
+    response = client.post("/fuse", files=files(), data={"depth": "uint16", "format": "png"})
+    deep = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert deep.dtype == np.uint16
+    assert deep.shape == (37, 51, 3)
+
+
+@pytest.mark.parametrize(
+    ("sent", "fields", "status", "words"),
+    [
+        (files(ir=b"no picture at all"), {}, 415, "warm.png"),
+        (files(ir=encoded(IR)[:300]), {}, 415, "warm.png is truncated"),
+        (files(vis=b""), {}, 422, "seen.png is empty"),
+        (files(ir=encoded(IR[1:])), {}, 422, "51x36"),
+        ({"ir": files()["ir"]}, {}, 422, "the file vis is missing"),
+        (files(), {"model": "cmmdl-ivf"}, 422, "not offered here; choose one of max, mean"),
+        (files(), {"stretc": "true"}, 422, "field stretc: unknown"),
+        (files(), {"depth": "uint12"}, 422, "field depth"),
+        (files(ir=bytes(200_001)), {}, 413, "above 0 MiB"),
+        (files(ir=encoded(np.zeros((100, 51), np.uint8))), {}, 413, "megapixels"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    client: TestClient, sent: dict[str, Any], fields: dict[str, str], status: int, words: str
+) -> None:
+    response = client.post("/fuse", files=sent, data=fields)
+    assert response.status_code == status, response.text
+    detail = response.json()["detail"]
+    assert words in detail
+    assert "\n" not in detail
+    assert "/proc/" not in detail
+
+
+def test_other_kinds_of_body_are_refused(client: TestClient) -> None:
+    assert client.post("/fuse", json={}).status_code == 415
+    broken = client.post("/fuse", content=b"--x\r\nbroken", headers={"content-type": "multipart/form-data"})
+    assert broken.status_code == 422
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil", ""])
+def test_foreign_hosts_are_refused(client: TestClient, host: str) -> None:
+    assert client.get("/health", headers={"host": host}).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "[::1]:9000", "LOCALHOST:1"])
+def test_own_hosts_are_answered(client: TestClient, host: str) -> None:
+    assert client.get("/health", headers={"host": host}).status_code == 200
+
+
+def test_foreign_origins_are_refused(client: TestClient) -> None:
+    for origin in ("http://evil.example", "null", "http://localhost:1"):
+        assert client.post("/fuse", files=files(), headers={"origin": origin}).status_code == 403
+    assert client.post("/fuse", files=files(), headers={"origin": HOME}).status_code == 200
+
+
+async def asked(app: Any, messages: list[dict[str, Any]], headers: list[tuple[bytes, bytes]]) -> list[dict[str, Any]]:
+    """What an ASGI application sends for a request whose body comes in these messages."""
+    sent: list[dict[str, Any]] = []
+    source = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        return next(source)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await app({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive, send)
+    return sent
+
+
+async def reader(scope: Any, receive: Any, send: Any) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize("stated", [[], [(b"content-length", b"3")], [(b"content-length", b"99")]])
+def test_a_body_is_bounded_whatever_length_it_states(stated: list[tuple[bytes, bytes]]) -> None:
+    messages = [{"type": "http.request", "body": b"12345", "more_body": True} for _ in range(1000)]
+    sent = asyncio.run(asked(BodyGuard(reader, 12), messages, stated))
+    assert [message.get("status") for message in sent][:1] == [413]
+
+
+def test_a_stream_without_a_stated_length_is_bounded(client: TestClient) -> None:
+    def endless() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="ir"; filename="a.png"\r\n\r\n'
+        for _ in range(1000):
+            yield bytes(10_000)
+
+    response = client.post("/fuse", content=endless(), headers={"content-type": "multipart/form-data; boundary=x"})
+    assert response.status_code == 413
+    assert "MiB" in response.json()["detail"]
+
+
+def test_a_body_within_the_limit_passes() -> None:
+    messages = [{"type": "http.request", "body": b"12345", "more_body": n < 1} for n in range(2)]
+    assert asyncio.run(asked(BodyGuard(reader, 12), messages, []))[0]["status"] == 200
+
+
+def test_security_headers_come_with_every_answer() -> None:
+    sent = asyncio.run(asked(HostGuard(reader, frozenset({"a"})), [{"type": "http.request"}], [(b"host", b"a")]))
+    assert dict(sent[0]["headers"])[b"content-security-policy"].startswith(b"default-src 'self'")
+
+
+def test_the_queue_is_bounded() -> None:
+    async def flood() -> tuple[int, int]:
+        jobs, gate = Jobs(queue=2, seconds=0), threading.Event()
+        running = [asyncio.create_task(jobs.run(lambda: gate.wait(5))) for _ in range(8)]
+        await asyncio.sleep(0.1)
+        gate.set()
+        results = await asyncio.gather(*running, return_exceptions=True)
+        refused = [result for result in results if isinstance(result, BusyError)]
+        assert all(error.retry_after >= 1 for error in refused)
+        assert jobs.inside == 0
+        return results.count(True), len(refused)
+
+    assert asyncio.run(flood()) == (3, 5)
+
+
+def test_time_is_limited() -> None:
+    def slow() -> None:
+        for _ in range(100):
+            time.sleep(0.02)
+            check_time()
+
+    with pytest.raises(OutOfTimeError):
+        asyncio.run(Jobs(queue=1, seconds=0.05).run(slow))
+    check_time()  # outside of a job there is no limit
+
+
+def test_a_fusion_that_takes_too_long_is_a_503() -> None:
+    app = create_app(Settings(models=("max",), seconds=1e-9))
+    with TestClient(app, base_url=HOME) as client:
+        response = client.post("/fuse", files=files())
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) >= 1
+
+
+def test_a_full_queue_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = create_app(Settings(models=("max",), queue=1))
+
+    async def full(self: Jobs, job: Any) -> None:
+        raise BusyError(7)
+
+    monkeypatch.setattr(Jobs, "run", full)
+    with TestClient(app, base_url=HOME) as client:
+        response = client.post("/fuse", files=files())
+    assert (response.status_code, response.headers["retry-after"]) == (503, "7")
+
+
+def test_facts(client: TestClient) -> None:
+    assert [model["name"] for model in client.get("/models").json()] == ["max", "mean"]
+    assert client.get("/health").json()["status"] == "ok"
+    client.post("/fuse", files=files())
+    assert 'cmmdl_requests_total{status="200"}' in client.get("/metrics").text
+    described = client.get("/openapi.json").json()["paths"]["/fuse"]["post"]
+    assert {"ir", "vis", "model"} <= described["requestBody"]["content"]["multipart/form-data"]["schema"][
+        "properties"
+    ].keys()
+    assert client.get("/docs").status_code == 404
+
+
+def test_the_page_asks_no_other_host(client: TestClient) -> None:
+    page = client.get("/").text
+    for path in ("page.js", "page.css", "icon.svg"):
+        assert path in page
+        text = client.get(f"/{path}").text
+        assert "http://" not in text.replace("http://www.w3.org", "")
+        assert "https://" not in text
+
+
+def test_uploads_leave_no_file(tmp_path: Path, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert client.post("/fuse", files=files()).status_code == 200
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_in_memory_files_are_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    with as_file(b"abc", "x") as path:
+        assert path.read_bytes() == b"abc"
+    assert not path.exists()
+    monkeypatch.delattr(os, "memfd_create")
+    with as_file(b"abc", "x") as path:
+        assert path.read_bytes() == b"abc"
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("bad", [{"models": ()}, {"queue": 0}, {"max_pixels": 0}, {"seconds": -1}])
+def test_settings_that_make_no_sense(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        Settings(**bad)
