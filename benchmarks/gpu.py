@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def speed(machine: Machine) -> Iterator[Row]:
             estimate = Fuser(name, backend="torch", device=machine.device).backend.bytes_per_pixel * height * width
             for kind in PRECISIONS[:3]:
                 model = load_model(name)
-                seconds, peak = measured(machine, lambda m=model, k=kind: run(m, ir, vis, k))
+                seconds, peak = measured(machine, partial(run, model, ir, vis, kind))
                 yield {
                     "model": name, "size": f"{width}x{height}", "precision": kind, "seconds": seconds,
                     "peak_mib": peak / 2**20, "estimate_mib": estimate / 2**20,
@@ -174,7 +175,7 @@ def layout(machine: Machine) -> Iterator[Row]:
             row: Row = {"model": name, "size": f"{width}x{height}", "precision": kind}
             for label, form in (("last", torch.channels_last), ("first", torch.contiguous_format)):
                 model = load_model(name).to(memory_format=form)
-                row[label] = measured(machine, lambda m=model, k=kind: run(m, ir, vis, k))[0]
+                row[label] = measured(machine, partial(run, model, ir, vis, kind))[0]
             yield row
 
 
@@ -231,7 +232,8 @@ class InPrecision(nn.Module):
 
 
 PARTS: dict[str, tuple[Callable[[Machine], Iterator[Row]], float]] = {
-    "parity": (parity, 90), "speed": (speed, 90), "tiles": (tiles, 40), "training": (training, 90), "layout": (layout, 40),
+    "parity": (parity, 90), "speed": (speed, 90), "tiles": (tiles, 40), "training": (training, 90),
+    "layout": (layout, 40),
 }  # fmt: skip
 """Each part and its limit in seconds."""
 
