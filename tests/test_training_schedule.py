@@ -14,7 +14,7 @@ from cmmdl.training import loop
 from cmmdl.training.config import TrainConfig
 from cmmdl.training.configfile import load_config
 from cmmdl.training.schedule import batch_numbers, drawn_before, loss_weights
-from cmmdl.weights import load_model
+from cmmdl.weights.loading import load_model
 from training_helpers import tiny_config, write_pairs
 
 

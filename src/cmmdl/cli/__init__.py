@@ -21,6 +21,7 @@ from cmmdl.errors import UsageError, UserError
 
 COMMANDS = [
     "fuse",
+    "align",
     "evaluate",
     "sheet",
     "data",

@@ -11,13 +11,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
+from cmmdl.cli.fuse_clip import SOURCE, check_no_pictures, check_unused, clip_options, fuse_clip, wants_clip
+from cmmdl.cli.fuse_thermal import (
+    FuseCommand,
+    model_of,
+    settle,
+    settle_range,
+    target_folders,
+    thermal_options,
+    write_reports,
+)
 from cmmdl.cli.naming import naming_options, take_naming
 from cmmdl.cli.notes import Notes, strict_option
+from cmmdl.cli.placing import placing_options
 from cmmdl.cli.ranges import range_options, settled_range
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from cmmdl.files.pairs import Pair
+    from cmmdl.fusion.folder import Outcome
     from cmmdl.fusion.fuser import Fuser
     from cmmdl.fusion.options import FuseOptions
 
@@ -25,11 +37,16 @@ PATH = click.Path(path_type=Path, readable=False)
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
 
-@click.command("fuse")
-@click.argument("ir", type=PATH)
-@click.argument("vis", type=PATH)
+@click.command("fuse", cls=FuseCommand)
+@click.argument("ir", type=SOURCE)
+@click.argument("vis", type=SOURCE, required=False)
 @click.option(
-    "-o", "--output", "out", type=PATH, required=True, help="File to write, or folder if the inputs are folders."
+    "-o",
+    "--output",
+    "out",
+    type=PATH,
+    required=True,
+    help="File to write, or folder if the inputs are folders; of clips a video, a folder of frames, or -.",
 )
 @click.option("--model", default="cmmdl-ivf", show_default=True, metavar="NAME_OR_PATH", help="See `cmmdl models`.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
@@ -70,7 +87,9 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     help="Whose colour is kept where both have some.",
 )
 @range_options()
+@clip_options
 @click.option("--resize-ir", is_flag=True, help="Resize infrared pictures of another size and the same aspect.")
+@thermal_options
 @click.option(
     "--max-pixels",
     type=click.IntRange(1),
@@ -79,10 +98,17 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     metavar="N",
     help="Refuse larger pictures.",
 )
+@placing_options
 @strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and notes about what a result shows only.")
-def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
+def command(ir: Path | str, vis: Path | str | None, out: Path, **options: Any) -> None:
     """Fuse an infrared with a visible picture, or MRI with CT, PET or SPECT: two files, or two folders by file stem.
+
+    Without VIS, IR is a file that holds both, or a folder of them: a radiometric JPEG with its photo, or, with
+    --split rgbt, a picture of four channels.
+
+    Also two clips: video files, cameras, streams, numbered pictures, TIFF files of many pages, or raw frames from a
+    pipe (-). Frames are paired by their times.
 
     \b
     Examples:
@@ -91,17 +117,29 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
       cmmdl fuse pairs pairs -o results --ir-suffix _ir --vis-suffix _vis --skip-existing
       cmmdl fuse flights flights -o results --ir-name '*_T' --vis-name '*_V' --recursive
       cmmdl fuse thermal.tif photo.jpg -o fused.png --ir-range 20:40 --resize-ir
+      cmmdl fuse thermal.png photo.jpg -o fused.png --align
+      cmmdl fuse data/ir data/vis -o results --transform rig.json --grid overlap
       cmmdl fuse mri.png pet.png -o fused.png --device cuda
       cmmdl fuse ir.png vis.png -o fused.png --model model.onnx
       cmmdl fuse ir.tif vis.tif -o fused.tif --tile 512 --max-pixels 400000000
+      cmmdl fuse FLIR.jpg -o fused.png --palette iron --temperature celsius.tif
+      cmmdl fuse ir.mp4 vis.mp4 -o fused.mp4 --model cmmdl-rt --steady
+      cmmdl fuse ir/%06d.png vis.mkv -o frames --fps 9 --offset 0.4
+      cmmdl fuse rtsp://camera/ir rtsp://camera/vis -o fused.mkv --model cmmdl-rt --duration 60
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
         raise UsageError("--overwrite and --skip-existing cannot be combined; give one of them")
+    if vis is not None and wants_clip(ir, vis, out):
+        sys.exit(_fuse_clip(ir, vis, out, options))
+    check_unused(options)
     options["naming"] = take_naming(options)
     if options["depth"]:
         _check_depth(out, options["depth"], options["suffix"])
+    settle(options, out, folder=Path(ir).is_dir())
+    options["one_file"] = vis is None
+    _check_placing(options)
     try:
-        sys.exit(_run(ir, vis, out, options))
+        sys.exit(_run(Path(ir), Path(ir if vis is None else vis), out, options))
     except OSError as error:
         raise UserError(f"{error.filename or out}: {error.strerror}; check the path and its permissions") from error
 
@@ -117,11 +155,36 @@ def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     return (_fuse_folders if ir.is_dir() else _fuse_files)(ir, vis, out, options)
 
 
+def _fuse_clip(ir: Path | str, vis: Path | str, out: Path, options: dict[str, Any]) -> int:
+    """Two clips; returns the exit code."""
+    from cmmdl.fusion.options import FuseOptions
+
+    check_no_pictures(options)
+    _check_placing(options)
+    asked = {field.name: options[field.name] for field in fields(FuseOptions) if field.name in options}
+    pair = FuseOptions(**asked, check=not options["no_check"])
+    return fuse_clip(
+        ir, vis, out, options, lambda notes: _fuser(options, notes), pair, lambda fuser: _where(fuser, options)
+    )
+
+
 def _check_depth(out: Path, depth: str, suffix: str) -> None:
     """Refuses at once a depth that the results' format cannot hold; a name without a picture's suffix is a folder's."""
     from cmmdl.files.images import IMAGE_SUFFIXES, check_depth
 
     check_depth(out if out.suffix.lower() in IMAGE_SUFFIXES else out / f"NAME.{suffix}", depth)
+
+
+def _check_placing(options: dict[str, Any]) -> None:
+    """Refuses options that contradict each other, and a transform that cannot be used, before anything is fused."""
+    from cmmdl.align.transform import load
+
+    if options["align"] and options["transform"]:
+        raise UsageError("--align and --transform cannot be combined; give one of them")
+    if not 0.05 <= options["zoom"] <= 20:
+        raise UsageError(f"--zoom {options['zoom']:g} is out of reach; give a factor from 0.05 to 20")
+    if options["transform"]:
+        load(options["transform"])
 
 
 def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
@@ -138,17 +201,22 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
         return DONE
     if out.exists() and not options["overwrite"]:
         raise UserError(f"{out} exists; pass --overwrite to replace it or --skip-existing to keep it")
+    from cmmdl.files.notes import ResultNote
     from cmmdl.files.pairs import Pair
     from cmmdl.fusion.folder import fuse_pairs, prepare_folder
 
     notes = Notes(options["quiet"], options["strict"])
     pairs = [Pair(out.stem, ir, vis, out)]
     fuser, pair_options = _fuser(options, notes), _pair_options(pairs, options, notes)
-    prepare_folder(out.parent)
+    for folder in target_folders(out.parent, options):
+        prepare_folder(folder)
     start = time.perf_counter()
-    (outcome,) = fuse_pairs(fuser, pairs, pair_options)
+    (outcome,) = fuse_pairs(fuser, pairs, pair_options, options["products"], one_file=options["one_file"])
     if outcome.error:
         raise UserError(outcome.error)
+    write_reports([outcome], options, folder=False)
+    if outcome.doubt:
+        notes(ResultNote(f"{ir}: looks {outcome.doubt}; {_remedy([outcome])}"))
     _say(
         options,
         f"{out}: fused in {time.perf_counter() - start:.2f} s on {_where(fuser, options)}",
@@ -158,12 +226,15 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
 
 def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     """All pairs of two folders; returns the exit code."""
-    from cmmdl.files.pairs import existing, pair_folders
+    from cmmdl.files.pairs import existing, folder_of_both, pair_folders
     from cmmdl.fusion.folder import prepare_folder
 
     suffix = f".{options['suffix'].lower()}"
     notes = Notes(options["quiet"], options["strict"])
-    pairs, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
+    if options["one_file"]:
+        pairs, left_out = folder_of_both(ir, out, options["naming"], suffix=suffix)
+    else:
+        pairs, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
     there = existing(pairs)
     if there and not (options["overwrite"] or options["skip_existing"]):
         raise UserError(
@@ -173,10 +244,12 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     todo = [pair for pair in pairs if pair.stem not in kept]
     fuser = _fuser(options, notes) if todo else None
     pair_options = _pair_options(pairs, options, notes) if todo else None
-    for folder in {out, *(pair.out.parent for pair in todo)}:
+    for folder in {*target_folders(out, options), *(pair.out.parent for pair in todo)}:
         prepare_folder(folder)
-    failed = _fuse_all(fuser, todo, pair_options, out, options) if fuser and pair_options else []
+    outcomes = _fuse_all(fuser, todo, pair_options, out, options) if fuser and pair_options else []
+    failed = [f"{one.pair.stem}: {one.error}" for one in outcomes if one.error]
     _say(options, f"{len(pairs) - len(todo)} existing skipped" if len(todo) < len(pairs) else "")
+    _tell_doubts([one for one in outcomes if one.doubt], len(todo), notes)
     _list("failed", failed)
     _list("unpaired", left_out)
     if todo and len(failed) == len(todo):
@@ -186,23 +259,42 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
 
 def _fuse_all(
     fuser: Fuser, pairs: list[Pair], pair_options: FuseOptions, out: Path, options: dict[str, Any]
-) -> list[str]:
-    """Fuses with a progress bar; returns a line about each pair that failed."""
+) -> list[Outcome]:
+    """Fuses with a progress bar; returns what became of each pair."""
     from tqdm import tqdm
 
     from cmmdl.fusion.folder import fuse_pairs
 
     start = time.perf_counter()
-    outcomes = fuse_pairs(fuser, pairs, pair_options)
-    bar = tqdm(outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"])
-    failed = [f"{outcome.pair.stem}: {outcome.error}" for outcome in bar if outcome.error]
-    seconds, done = time.perf_counter() - start, len(pairs) - len(failed)
+    outcomes = fuse_pairs(fuser, pairs, pair_options, options["products"], one_file=options["one_file"])
+    ended = list(tqdm(outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"]))
+    write_reports(ended, options, folder=True)
+    seconds, done = time.perf_counter() - start, sum(not outcome.error for outcome in ended)
     rate = f"{done / seconds:.2f} pictures a second"
     _say(
         options,
         f"{out}: {done} fused in {seconds:.1f} s ({rate}) on {_where(fuser, options)}",
     )
-    return failed
+    return ended
+
+
+def _remedy(doubts: list[Outcome]) -> str:
+    """What helps where pictures do not lie on each other."""
+    if any(one.doubt.startswith("shifted") for one in doubts):
+        return "`cmmdl align` measures it, --align mends it"
+    return "check which files belong together, and --no-check if they do"
+
+
+def _tell_doubts(doubts: list[Outcome], total: int, notes: Notes) -> None:
+    """One table of the pairs whose pictures do not lie on each other."""
+    from cmmdl.files.notes import ResultNote
+
+    if not doubts:
+        return
+    width = max(len(one.pair.stem) for one in doubts)
+    lines = [f"{one.pair.stem.ljust(width)}  {one.doubt}" for one in doubts]
+    head = f"{len(doubts)} of {total} pairs do not seem to match; {_remedy(doubts)}:"
+    notes(ResultNote("\n  ".join([head, *lines])))
 
 
 def _fuser(options: dict[str, Any], notes: Notes) -> Fuser:
@@ -211,15 +303,17 @@ def _fuser(options: dict[str, Any], notes: Notes) -> Fuser:
     from cmmdl.fusion.fuser import Fuser
 
     quiet_decoders()
-    names = ("model", "backend", "device", "precision", "threads", "tile", "stretch", "max_pixels")
-    return Fuser(**{name: options[name] for name in names}, note=notes)
+    names = ("backend", "device", "precision", "threads", "tile", "stretch", "max_pixels")
+    return Fuser(model_of(options), **{name: options[name] for name in names}, note=notes)
 
 
 def _pair_options(pairs: list[Pair], options: dict[str, Any], notes: Notes) -> FuseOptions:
     """What is asked of every pair; a range that the pictures decide is that of all of them."""
     from cmmdl.fusion.options import FuseOptions
 
+    settle_range(pairs, options, notes)
     asked = {field.name: options[field.name] for field in fields(FuseOptions) if field.name in options}
+    asked["check"] = not options["no_check"]
     for side in ("ir", "vis"):
         if asked[f"{side}_range"] is not None:
             paths = [getattr(pair, side) for pair in pairs]

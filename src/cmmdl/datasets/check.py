@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from cmmdl.align.check import Look, look
 from cmmdl.datasets.catalogue import DataSet
-from cmmdl.datasets.fingerprint import BITS, Fingerprint, distances, fingerprint
+from cmmdl.datasets.fingerprint import BITS, Fingerprint, distances, fingerprint_of
+from cmmdl.datasets.placement import placement
 from cmmdl.datasets.report import Finding, Report, SetSummary, counted
 from cmmdl.errors import UsageError, UserError
 from cmmdl.files.images import Note
@@ -21,6 +23,7 @@ from cmmdl.files.naming import AS_FOUND, Naming
 from cmmdl.files.notes import ResultNote
 from cmmdl.files.pairs import Alone, match_folders, quiet
 from cmmdl.files.ranges import Given, RangeRule, settled
+from cmmdl.files.reading import read_picture
 
 SIDES = (
     *product(("ir", "infrared", "thermal", "lwir"), ("vis", "vi", "visible", "rgb")),
@@ -63,6 +66,7 @@ class Read:
     name: str
     sides: tuple[str, str]
     pairs: dict[str, tuple[Fingerprint, Fingerprint]] = field(default_factory=dict)
+    looks: dict[str, Look] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
     unequal: dict[str, str] = field(default_factory=dict)
     unpaired: list[str] = field(default_factory=list)
@@ -208,27 +212,33 @@ def _rules(files: list[tuple[Path, Path]], given: tuple[Given, Given], note: Not
     return first, second
 
 
-def _read_pair(first: Path, second: Path, rules: tuple[RangeRule, RangeRule]) -> tuple[Fingerprint, Fingerprint] | str:
-    """Both fingerprints, or what is wrong."""
+def _read_pair(
+    first: Path, second: Path, rules: tuple[RangeRule, RangeRule]
+) -> tuple[Fingerprint, Fingerprint, Look] | str:
+    """Both fingerprints and how they lie on each other, or what is wrong."""
     try:
-        return fingerprint(first, rules[0], "ir"), fingerprint(second, rules[1], "vis")
+        one, two = read_picture(first), read_picture(second)
+        prints = fingerprint_of(one, rules[0], "ir", str(first)), fingerprint_of(two, rules[1], "vis", str(second))
+        return *prints, look(one.array, two.array)
     except UserError as error:
         return str(error)
 
 
-def _take(read: Read, stem: str, outcome: tuple[Fingerprint, Fingerprint] | str) -> None:
+def _take(read: Read, stem: str, outcome: tuple[Fingerprint, Fingerprint, Look] | str) -> None:
     if isinstance(outcome, str):
         read.bad[stem] = outcome
     elif outcome[0].size != outcome[1].size:
-        sizes = [f"{side} {one.size[0]}x{one.size[1]}" for side, one in zip(read.sides, outcome, strict=True)]
+        sizes = [f"{side} {one.size[0]}x{one.size[1]}" for side, one in zip(read.sides, outcome[:2], strict=True)]
         read.unequal[stem] = f"{stem}: {', '.join(sizes)}"
     else:
-        read.pairs[stem] = outcome
+        read.pairs[stem] = outcome[:2]
+        read.looks[stem] = outcome[2]
 
 
 def report_on(sets: Sequence[Read], against: Sequence[Read] = (), data: DataSet | None = None) -> Report:
     """All findings on sets that were read."""
     report = Report(sets=[_summary(one) for one in sets])
+    report.alignment = [placement(one.name, one.looks) for one in sets if one.looks]
     for one in sets:
         report.problems += _own_problems(one)
         report.notes += _own_notes(one, data)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cmmdl.files.filepicture import FilePicture
 from cmmdl.files.ranges import BY_TYPE, RangeRule, Side, range_of
 from cmmdl.files.reading import read_picture
 
@@ -48,9 +49,13 @@ def fingerprint(path: Path, rule: RangeRule = BY_TYPE, side: Side = "ir") -> Fin
     Raises:
         UserError: If it cannot be read, or needs a range.
     """
-    picture = read_picture(path)
+    return fingerprint_of(read_picture(path), rule, side, str(path))
+
+
+def fingerprint_of(picture: FilePicture, rule: RangeRule, side: Side, name: str) -> Fingerprint:
+    """What is kept of a picture that was read; arguments as of `fingerprint`, with the ``name`` for messages."""
     array = picture.array
-    (low, high), _ = range_of(array, picture.white, rule, side=side, name=str(path))
+    (low, high), _ = range_of(array, picture.white, rule, side=side, name=name)
     blank = min(max(float(array.min()), low), high) == min(max(float(array.max()), low), high)
     if array.ndim == 3 and (array == array[..., :1]).all():
         array = array[..., 0]

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from cmmdl.datasets.placement import Placement
+
 SHOWN = 10
 """Items of one finding that the text shows; the data has all."""
 
@@ -46,9 +48,10 @@ class SetSummary:
 
 @dataclass
 class Report:
-    """Sets, problems (something has to be put right) and notes (worth knowing)."""
+    """Sets, how their pairs lie on each other, problems (something has to be put right) and notes (worth knowing)."""
 
     sets: list[SetSummary] = field(default_factory=list)
+    alignment: list[Placement] = field(default_factory=list)
     problems: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
 
@@ -64,7 +67,8 @@ class Report:
         table = [
             "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
         ]
-        return [*table, *self.problem_lines(), *_listed("note", self.notes)]
+        placed = [line for one in self.alignment for line in one.lines()]
+        return [*table, *placed, *self.problem_lines(), *_listed("note", self.notes)]
 
     def problem_lines(self) -> list[str]:
         """The problems only."""

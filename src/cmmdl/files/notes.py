@@ -11,3 +11,9 @@ class ResultNote(str):
     """
 
     __slots__ = ()
+
+
+class UndoneNote(ResultNote):
+    """A note about something that was asked for and could not be done. The command line ends with status 3."""
+
+    __slots__ = ()

@@ -22,6 +22,7 @@ from cmmdl.errors import UnreadableError, UnusableError, UserError
 from cmmdl.files.codecs import deep_bits, read_deep, read_heif, read_netpbm
 from cmmdl.files.filepicture import ALPHA, MAX_PIXELS, Array, FilePicture, check_size, is_turned, upright
 from cmmdl.files.kinds import kind_of, refusal
+from cmmdl.files.swapped import in_order
 from cmmdl.files.tiff import needs_pillow, read_tiff
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "JPEG2000", "AVIF")
@@ -32,7 +33,7 @@ _PILLOW_WARNS = 80_000_000
 _ORIENTATION, _GPS = 0x0112, 0x8825
 
 
-def read_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> FilePicture:
+def read_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS, gaps: bool = False) -> FilePicture:
     """Reads a picture file and what it says of itself.
 
     PNG, JPEG, BMP, TIFF, WebP, PBM, PGM, PPM, PAM, PFM, JPEG 2000, AVIF, and HEIC where pillow-heif is installed.
@@ -42,6 +43,7 @@ def read_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> FilePictu
     Args:
         path: The file; its content, not its suffix, says which format it has.
         max_pixels: Largest height times width that is decoded.
+        gaps: Leave NaN, as temperatures beyond a sensor's reach have it, rather than refuse it.
 
     Raises:
         UserError: If there is no such file, if it is no picture, damaged, too large, or holds NaN.
@@ -64,7 +66,7 @@ def read_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> FilePictu
         told = isinstance(error, OSError | ValueError | SyntaxError | RuntimeError | cv2.error)
         reason = " ".join(str(error).split())[:100] if told else "its header is broken"
         raise UnreadableError(f"{path} is truncated or damaged ({reason}); copy it again from its source") from error
-    if picture.array.dtype.kind == "f" and not np.isfinite(picture.array).all():
+    if not gaps and picture.array.dtype.kind == "f" and not np.isfinite(picture.array).all():
         raise UnusableError(f"{path} holds NaN or infinite values; replace them (numpy.nan_to_num) and save it again")
     return picture
 
@@ -134,9 +136,20 @@ def _read_pillow(path: Path, max_pixels: int) -> FilePicture:
             image.load()
         bits = deep_bits(path, image)
         picture = _turned(read_deep(path, image, bits), image) if bits > 8 else pillow_to_picture(image, str(path))
+    if image.format == "PNG":
+        picture = _in_order(picture, path)
     pages = getattr(image, "n_frames", 1)
     more = {"pages": f"{path}: {pages} pages, the first is used"} if pages > 1 else {}
     return replace(picture, notes={**picture.notes, **more})
+
+
+def _in_order(picture: FilePicture, path: Path) -> FilePicture:
+    """The picture with the bytes of its values in order: raw PNGs out of FLIR cameras have them swapped."""
+    array, swapped = in_order(picture.array)
+    if not swapped:
+        return picture
+    told = {"bytes": f"{path}: its bytes were swapped, as in raw pictures of FLIR cameras; they are put in order"}
+    return replace(picture, array=array, notes={**picture.notes, **told})
 
 
 def _turned(picture: FilePicture, image: Image.Image) -> FilePicture:

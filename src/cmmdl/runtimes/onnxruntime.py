@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cmmdl.errors import UserError
 from cmmdl.files.arrays import Pixels
+from cmmdl.runtimes.base import Backend
 from cmmdl.runtimes.device import cpu_name, cpu_threads
 from cmmdl.runtimes.memory import BYTES_PER_PIXEL_WHOLE
 from cmmdl.runtimes.signature import Signature, from_text, sides_of
@@ -67,6 +68,10 @@ class OnnxBackend:
             if "alloc" in str(error):
                 raise MemoryError(str(error)) from error
             raise
+
+    def side_by_side(self, count: int) -> list[Backend]:
+        """One session of one thread, which the threads that call it bring themselves."""
+        return [OnnxBackend(self._arguments[0], threads=1)] * count if count > 1 else [self]
 
     def describe(self) -> str:
         """The device and the runtime in words."""

@@ -15,6 +15,7 @@ from cmmdl.files.images import Note
 from cmmdl.models.allocator import reuse_memory
 from cmmdl.models.cmmdl import CMMDL
 from cmmdl.models.rt import CMMDLRT
+from cmmdl.runtimes.base import Backend
 from cmmdl.runtimes.device import cpu_cores, describe_device, find_device
 from cmmdl.runtimes.memory import (
     BYTES_PER_PIXEL_WHOLE,
@@ -113,6 +114,10 @@ class TorchBackend:
     def describe(self) -> str:
         """The device in words."""
         return describe_device(self.device)
+
+    def side_by_side(self, count: int) -> list[Backend]:
+        """Itself: torch has one pool of threads for the whole process, and a GPU one queue."""
+        return [self]
 
     def _tensor(self, pixels: Pixels) -> torch.Tensor:
         return (pixels if is_tensor(pixels) else torch.from_numpy(pixels)).to(self.device, self.dtype)

@@ -1,0 +1,316 @@
+"""How well pictures are laid on each other: known warps of real pairs, drawn scenes, landmarks; beside other tools.
+
+    python benchmarks/alignment.py --data ../shared/data --json alignment.json
+
+Half of the real pairs (every second one by name) served to tune the gate of ``cmmdl.align``; only the other half is
+scored here. A warp of a real pair is known only up to how the pair lay before, so its error is given twice: against
+the warp alone (plain), and against the warp combined with what the same method found on the unwarped pair. Errors are
+means over the infrared picture, in pixels of the visible one. OpenCV's multi-scale ECC and SimpleITK's Mattes mutual
+information (``pip install SimpleITK``) are scored with ``--others``; they have no gate, so nothing is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from cmmdl.align import Alignment, grid, register
+from cmmdl.align.check import look
+from cmmdl.align.geometry import inverse, middle, moved, shifting, turning
+from cmmdl.files.images import read_image
+from cmmdl.scenes import synthetic_pair
+
+STRENGTHS = {"2 px, 2°": (2, 2, 0.0), "20 px, 3°, 8 %": (20, 3, 0.08), "40 px, 6°, 15 %": (40, 6, 0.15)}
+"""Largest shift in pixels, rotation in degrees, change of scale."""
+ELASTIC = "17 px, elastic"
+LIMIT = 2.5
+"""Error in pixels of a right answer to a known warp."""
+
+Picture = np.ndarray
+Places = Callable[[Picture], Picture]
+"""Points of the infrared picture, ``(n, 2)`` -> where they lie on the visible one."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a method says of a pair."""
+
+    status: str
+    places: Places
+    seconds: float
+
+
+def ours(ir: Picture, vis: Picture, warp: str | None = "affine") -> Answer:
+    start = time.process_time()
+    found = register(ir, vis, warp)
+    return Answer(found.status, lambda points: through(found, points), time.process_time() - start)
+
+
+def through(found: Alignment, points: Picture) -> Picture:
+    """Points of the infrared picture on the visible one; the field is undone by iteration."""
+    there = moved(found.matrix, points)
+    if found.field is None:
+        return there
+    x, y = grid(found).places_in_ir()
+    for _ in range(20):
+        at = there.astype(np.float32)
+        now = [cv2.remap(v, at[:, :1], at[:, 1:], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for v in (x, y)]
+        there = there + (moved(found.matrix, points) - moved(found.matrix, np.concatenate(now, axis=1)))
+    return there
+
+
+def grey(picture: Picture) -> Picture:
+    values = picture.astype(np.float32)
+    return values if values.ndim == 2 else values @ np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def opencv(ir: Picture, vis: Picture) -> Answer:
+    """OpenCV's own multi-scale ECC (from version 5) on gradient magnitudes, affine, from plain resizing."""
+    start = time.process_time()
+    one, two = (edges(picture) for picture in (ir, vis))
+    asked = cv2.ECCParameters()
+    asked.motionType, asked.nlevels, asked.itersPerLevel = cv2.MOTION_AFFINE, 4, [100] * 4
+    asked.criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 100, 1e-5)
+    first = np.float32([[one.shape[1] / two.shape[1], 0, 0], [0, one.shape[0] / two.shape[0], 0]])
+    try:
+        _, found = cv2.findTransformECCMultiScale(two, one, first, asked)
+    except cv2.error:
+        return Answer("lost", lambda points: points, time.process_time() - start)
+    matrix = inverse(np.vstack([found, [0, 0, 1]]).astype(np.float64))
+    return Answer("ok", lambda points: moved(matrix, points), time.process_time() - start)
+
+
+def edges(picture: Picture) -> Picture:
+    smooth = cv2.GaussianBlur(grey(picture), (0, 0), 1.0)
+    return cv2.magnitude(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+
+
+def simpleitk(ir: Picture, vis: Picture) -> Answer:
+    """Mattes mutual information, affine, three sizes, regular step gradient descent, as its examples set it."""
+    import SimpleITK as sitk  # noqa: N813
+
+    start = time.process_time()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    fixed, moving = (sitk.GetImageFromArray(grey(picture)) for picture in (vis, ir))
+    first = sitk.CenteredTransformInitializer(
+        fixed, moving, sitk.AffineTransform(2), sitk.CenteredTransformInitializerFilter.GEOMETRY
+    )
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(50)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(0.2, 1)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 200)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([4, 2, 1])
+    method.SetSmoothingSigmasPerLevel([2, 1, 0])
+    method.SetInitialTransform(first, inPlace=False)
+    try:
+        found = method.Execute(fixed, moving).GetInverse()
+    except RuntimeError:
+        return Answer("lost", lambda points: points, time.process_time() - start)
+    taken = time.process_time() - start
+    return Answer("ok", lambda points: np.array([found.TransformPoint(tuple(map(float, p))) for p in points]), taken)
+
+
+def points_of(picture: Picture, count: int = 20) -> Picture:
+    height, width = picture.shape[:2]
+    x, y = np.meshgrid(np.linspace(0, width - 1, count), np.linspace(0, height - 1, count))
+    return np.stack([x.ravel(), y.ravel()], axis=1)
+
+
+def warped(ir: Picture, strength: str, random: np.random.Generator) -> tuple[Picture, Places]:
+    """A warped infrared picture, and where its points lay before."""
+    height, width = ir.shape[:2]
+    if strength != ELASTIC:
+        pixels, degrees, scale = STRENGTHS[strength]
+        back = some_similarity(random, (width, height), pixels, degrees, scale)
+        bend = np.zeros((height, width, 2), np.float32)
+    else:
+        back = some_similarity(random, (width, height), 0.044 * width, 3, 0.06)
+        bend = smooth_field(random, (height, width), 2.3)
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    there = moved(back, np.stack([x.ravel(), y.ravel()], axis=1)).reshape(height, width, 2) + bend
+    border = cv2.BORDER_CONSTANT if random.random() < 0.5 else cv2.BORDER_REFLECT_101
+    place = there.astype(np.float32)
+    picture = cv2.remap(ir, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderMode=border)
+
+    def before(points: Picture) -> Picture:
+        columns, rows = np.rint(points).astype(int).T
+        return there[rows.clip(0, height - 1), columns.clip(0, width - 1)]
+
+    return picture, before
+
+
+def some_similarity(
+    random: np.random.Generator, size: tuple[int, int], pixels: float, degrees: float, scale: float
+) -> Any:
+    way, far = random.uniform(0, 2 * np.pi), pixels * random.uniform(0.3, 1)
+    turn = turning(random.uniform(-degrees, degrees), 1 + random.uniform(-scale, scale), middle(size))
+    return shifting(far * np.cos(way), far * np.sin(way)) @ turn
+
+
+def smooth_field(random: np.random.Generator, shape: tuple[int, int], size: float) -> Picture:
+    """A field of this root mean square, over an eighth of the width smooth."""
+    field = random.normal(size=(*shape, 2)).astype(np.float32)
+    field = cv2.GaussianBlur(field, (0, 0), shape[1] / 8, borderType=cv2.BORDER_REFLECT)
+    return field * (size / np.sqrt((field**2).sum(axis=2).mean()))
+
+
+def real_pairs(data: Path, count: int) -> list[tuple[str, Picture, Picture]]:
+    """The half of the pairs that tuned nothing, evenly thinned."""
+    found = []
+    for place in ("test/roadscene", "test/tno"):
+        paths = sorted((data / place / "ir").iterdir())[1::2]
+        found += [(path, next((data / place / "vis").glob(f"{path.stem}.*"))) for path in paths]
+    chosen = [found[i] for i in np.unique(np.linspace(0, len(found) - 1, min(count, len(found))).astype(int))]
+    return [(ir.stem, read_image(ir, note=str), read_image(vis, note=str)) for ir, vis in chosen]
+
+
+def drawn_pairs(count: int) -> list[tuple[str, Picture, Picture]]:
+    return [(f"scene {seed}", *synthetic_pair(384, 512, seed)) for seed in range(count)]
+
+
+def error(answer: Answer, ir: Picture, before: Places, base: Places) -> float:
+    """Mean distance over points that lay inside, between where they are taken and where they belong."""
+    points = points_of(ir)
+    there = before(points)
+    inside = ((there >= 0) & (there <= [ir.shape[1] - 1, ir.shape[0] - 1])).all(axis=1)
+    return float(np.linalg.norm(answer.places(points) - base(there), axis=1)[inside].mean())
+
+
+def known_warps(
+    pairs: list[tuple[str, Picture, Picture]], method: Callable[..., Answer], *, exact: bool, warp: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Scores a method on all strengths."""
+    for number, (name, ir, vis) in enumerate(pairs):
+        random = np.random.default_rng(number)
+        ask = method if warp is None else lambda a, b: ours(a, b, warp)
+        base = (lambda points: points) if exact else ask(ir, vis).places
+        for strength in (*STRENGTHS, ELASTIC):
+            picture, before = warped(ir, strength, random)
+            answer = ask(picture, vis)
+            points = points_of(ir)
+            yield {
+                "pair": name,
+                "strength": strength,
+                "status": answer.status,
+                "error": error(answer, ir, before, base),
+                "plain": error(answer, ir, before, lambda points: points),
+                "before": float(np.linalg.norm(before(points) - points, axis=1).mean()),
+                "seconds": answer.seconds,
+            }
+
+
+def landmarks(data: Path, method: Callable[..., Answer]) -> Iterator[dict[str, Any]]:
+    """Scores a method on real pairs with landmarks."""
+    for path in sorted((data / "unregistered").glob("*.json")):
+        truth = {side: np.array(points) for side, points in json.loads(path.read_text()).items()}
+        ir, vis = (read_image(data / "unregistered" / side / f"{path.stem}.png", note=str) for side in ("ir", "vis"))
+        answer = method(ir, vis)
+        off = np.linalg.norm(answer.places(truth["ir"]) - truth["vis"], axis=1).mean()
+        yield {
+            "pair": path.stem,
+            "status": answer.status,
+            "error": float(off),
+            "before": float(np.linalg.norm(truth["ir"] - truth["vis"], axis=1).mean()),
+            "width": vis.shape[1],
+            "seconds": answer.seconds,
+        }
+
+
+def odd_pairs(pairs: list[tuple[str, Picture, Picture]]) -> dict[str, dict[str, dict[str, int]]]:
+    """What is said of right pairs, mirrored ones and pairs of two scenes."""
+    told: dict[str, dict[str, dict[str, int]]] = {}
+    for kind in ("as they are", "mirrored", "of two scenes"):
+        counts: dict[str, dict[str, int]] = {"register": defaultdict(int), "look": defaultdict(int)}
+        for number, (_, ir, vis) in enumerate(pairs):
+            other = pairs[(number + 7) % len(pairs)][1]
+            shown = {"as they are": ir, "mirrored": np.ascontiguousarray(ir[:, ::-1]), "of two scenes": other}[kind]
+            counts["register"][register(shown, vis).status] += 1
+            counts["look"][look(shown, vis).verdict] += 1
+        told[kind] = {method: dict(found) for method, found in counts.items()}
+    return told
+
+
+def rates(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Right, refused and wrong shares, and errors of the answers that were given."""
+    given = [row for row in rows if row["status"] == "ok"]
+    errors = np.array([row["error"] for row in given] or [np.nan])
+    worse = sum(row["error"] > row["before"] + 1 and row["before"] < 3 for row in given)
+    return {
+        "pairs": len(rows),
+        "right": sum(row["error"] < LIMIT for row in given) / len(rows),
+        "refused": 1 - len(given) / len(rows),
+        "wrong": sum(row["error"] >= LIMIT for row in given) / len(rows),
+        "above 5 px": sum(row["error"] >= 5 for row in given) / len(rows),
+        "median": float(np.median(errors)),
+        "median plain": float(np.median([row.get("plain", row["error"]) for row in given] or [np.nan])),
+        "worse by 1 px": worse,
+        "seconds": float(np.median([row["seconds"] for row in rows])),
+        "most seconds": max(row["seconds"] for row in rows),
+    }
+
+
+def table(name: str, rows: list[dict[str, Any]], key: str) -> dict[str, Any]:
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row[key]].append(row)
+    found = {group: rates(members) for group, members in groups.items()}
+    print(f"\n{name}\n\n| | pairs | right | refused | wrong | > 5 px | median px | plain px | CPU s, most |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for group, of in found.items():
+        shares = " | ".join(f"{100 * of[share]:.0f} %" for share in ("right", "refused", "wrong", "above 5 px"))
+        sizes = f"{of['median']:.2f} | {of['median plain']:.2f} | {of['seconds']:.2f}, {of['most seconds']:.2f}"
+        print(f"| {group} | {of['pairs']} | {shares} | {sizes} |", flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--pairs", type=int, default=20, help="real pairs (default 20)")
+    parser.add_argument("--scenes", type=int, default=6, help="drawn scenes (default 6)")
+    parser.add_argument("--others", action="store_true", help="score OpenCV and SimpleITK too")
+    parser.add_argument("--json", type=Path, help="write all numbers here")
+    given = parser.parse_args()
+    cv2.setNumThreads(1)
+    pairs, told = real_pairs(given.data, given.pairs), {}
+    methods: dict[str, Callable[..., Answer]] = {"cmmdl": ours}
+    if given.others:
+        methods |= {"OpenCV ECC": opencv, "SimpleITK Mattes": simpleitk}
+    for name, method in methods.items():
+        rows = list(landmarks(given.data, method))
+        told[f"{name}, landmarks"] = rows
+        print(f"\n{name}, landmarks\n\n| pair | status | before | after | of the width | CPU s |")
+        print("|---|---|---:|---:|---:|---:|")
+        for row in rows:
+            share = 100 * row["error"] / row["width"]
+            sizes = f"{row['before']:.1f} | {row['error']:.2f} | {share:.2f} % | {row['seconds']:.2f}"
+            print(f"| {row['pair']} | {row['status']} | {sizes} |", flush=True)
+    for name, method in methods.items():
+        told[f"{name}, real pairs"] = table(
+            f"{name}, real pairs", list(known_warps(pairs, method, exact=False)), "strength"
+        )
+    rows = list(known_warps(pairs, ours, exact=False, warp="elastic"))
+    told["cmmdl elastic, real pairs"] = table("cmmdl elastic, real pairs", rows, "strength")
+    scenes = drawn_pairs(given.scenes)
+    told["cmmdl, drawn scenes"] = table("cmmdl, drawn scenes", list(known_warps(scenes, ours, exact=True)), "strength")
+    told["odd pairs"] = odd_pairs(pairs)
+    for kind, counts in told["odd pairs"].items():
+        print(f"\n{kind}: " + "; ".join(f"{who} {found}" for who, found in counts.items()))
+    if given.json:
+        given.json.write_text(json.dumps(told, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""From two pictures to one answer: search, refine, choose the transform, judge it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmmdl.align.choose import simplest
+from cmmdl.align.elastic import field
+from cmmdl.align.geometry import Matrix, corner_error, inverse, middle, resizing, sane, shifting, turning, zoom
+from cmmdl.align.judge import confidence, evidence, strength
+from cmmdl.align.kinds import nearest
+from cmmdl.align.level import Refined, Rule, refine
+from cmmdl.align.maps import Plane, busy, plane
+from cmmdl.align.search import Search, Start, scales
+from cmmdl.align.transform import WARPS, Alignment
+
+ROUGH = Rule(256, 40, 20, 10, (6, 5, 4, 4, 3, 3, 2, 2, 1.5, 1.5))
+FINE = Rule(512, 56, 28, 8, (4, 3, 2, 2, 1.5, 1.5, 1, 1))
+
+LEAST_SIDE = 24
+"""Pixels of the shorter side under which there is nothing to go by."""
+SURE = 0.9
+"""Score of a guess that needs no wider search."""
+PLAUSIBLE = 0.4
+"""Score of a guess that is worth a closer look."""
+GATE = 0.5
+"""Confidence from which an answer is given as sure."""
+CHANCE = 2.0
+"""Strength under which blocks agree no more than those of unrelated pictures."""
+LEAST_SPREAD = 0.2
+"""Extent of the agreeing blocks, against that of the overlap, under which corners are guesswork."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A refined start and how far it stands out: about 0.3 by chance, 1 to 3 where pictures match."""
+
+    matrix: Matrix
+    score: float
+
+
+def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Alignment:
+    """Finds how an infrared picture lies on a visible one.
+
+    Args:
+        ir: ``(height, width)`` or ``(height, width, channels)``, any number type; NaN where there is no value.
+        vis: ``(height, width)`` or ``(height, width, 3)`` RGB, of any size and field of view.
+        warp: One of :data:`cmmdl.align.transform.WARPS`; by default the simplest of the first four that explains
+            the pair.
+
+    Returns:
+        The transform with its status; ``ok`` only where it is sure.
+
+    Raises:
+        ValueError: If ``warp`` is none of these.
+    """
+    if warp is not None and warp not in WARPS:
+        raise ValueError(f"the warp must be one of {', '.join(WARPS)}, not {warp!r}")
+    a, b = plane(ir), plane(vis)
+    plain = Alignment(resizing(a.size, b.size), warp or "translation", a.size, b.size, confidence=0.0)
+    if min(*a.size, *b.size) < LEAST_SIDE or not (busy(a) and busy(b)):
+        return replace(plain, status="too_little_structure")
+    near = search_near(a, b)
+    found = settled(a, b, near, warp, plain)
+    if not found.ok and near.score < SURE:
+        found = max(found, settled(a, b, search_wide(a, b), warp, plain), key=lambda one: one.confidence)
+    if not found.ok and looks_mirrored(a, b, near.score):
+        return replace(found, status="mirrored")
+    if found.ok and warp == "elastic":
+        return replace(found, field=field(a, b, found.matrix))
+    return found
+
+
+def search_near(ir: Plane, vis: Plane) -> Guess:
+    """The best transform near plain resizing."""
+    search = Search(ir, vis, 160)
+    return refined(ir, vis, starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 4))
+
+
+def search_wide(ir: Plane, vis: Plane) -> Guess:
+    """The best transform between pictures of unlike fields of view, either one the wider."""
+    search = Search(ir, vis, 112)
+    return refined(ir, vis, starts(search, scales(0.35, 0.79, 1.08) + scales(1.26, 2.4, 1.08), (-6, -2, 2, 6), 4))
+
+
+def starts(search: Search, ratios: list[float], angles: tuple[float, ...], count: int) -> list[Start]:
+    """The best places over scales and angles, no two of them nearly the same."""
+    found = [start for ratio in ratios for start in search.at(ratio, angles)]
+    apart = 0.03 * search.vis.size[0]
+    kept: list[Start] = []
+    for start in sorted(found, key=lambda start: -start.score):
+        if all(corner_error(start.matrix, other.matrix, search.ir.size) > apart for other in kept):
+            kept.append(start)
+        if len(kept) == count:
+            break
+    return kept
+
+
+def refined(ir: Plane, vis: Plane, found: list[Start]) -> Guess:
+    """The best of some starts after a round at low resolution."""
+    best = Guess(resizing(ir.size, vis.size), 0.0)
+    for start in found:
+        better = refine(ir, vis, start.matrix, "similarity", ROUGH)
+        if better is not None and sane(better.matrix, ir.size):
+            best = max(best, Guess(better.matrix, better.score), key=lambda guess: guess.score)
+    return best
+
+
+def looks_mirrored(ir: Plane, vis: Plane, other: float) -> bool:
+    """Whether the infrared picture fits better with left and right exchanged."""
+    flipped = Plane(np.ascontiguousarray(ir.grey[:, ::-1]), np.ascontiguousarray(ir.known[:, ::-1]))
+    search = Search(flipped, vis, 144)
+    found = refined(flipped, vis, starts(search, scales(0.85, 1.18, 1.08), (-4, 0, 4), 3))
+    return found.score > max(1.3 * other, 0.55)
+
+
+def settled(ir: Plane, vis: Plane, guess: Guess, warp: str | None, plain: Alignment) -> Alignment:
+    """The transform at full resolution, its kind, and how sure it is."""
+    if guess.score < PLAUSIBLE:
+        return replace(plain, status="foreign")
+    model = "affine" if warp in (None, "elastic") else str(warp)
+    found = None
+    before = matrix = nearest(guess.matrix, model, ir.size, vis.size)
+    for _ in range(2):
+        found = refine(ir, vis, matrix, model, FINE)
+        if found is None or not sane(found.matrix, ir.size):
+            return replace(plain, status="degenerate", matrix=matrix)
+        before, matrix = matrix, found.matrix
+    assert found is not None
+    if warp is None:
+        model, matrix = simplest(found, before, ir.size, vis.size)
+    return judged(replace(plain, matrix=matrix, warp=warp or model), ir, vis, found)
+
+
+def judged(answer: Alignment, ir: Plane, vis: Plane, found: Refined) -> Alignment:
+    """The answer with its confidence and status."""
+    seen = evidence(found.surfaces, found.step, found.size)
+    sure = confidence(seen, way_back(answer.matrix, ir, vis))
+    per_pixel = zoom(found.grid, found.size)
+    if sure >= GATE:
+        status = "ok" if seen.spread > LEAST_SPREAD else "degenerate"
+    else:
+        status = "foreign" if strength(seen.support) < CHANCE else "low_confidence"
+    return replace(answer, status=status, confidence=sure, residual_px=min(seen.residual * per_pixel, 999.0))
+
+
+def way_back(matrix: Matrix, ir: Plane, vis: Plane) -> float:
+    """How far the transform from visible to infrared, from a disturbed start, misses the inverse.
+
+    Returns:
+        The distance at the corners, in pixels of a visible picture 512 wide; infinity where it is lost.
+    """
+    unit = vis.size[0] / 512
+    disturbed: Matrix = shifting(6 * unit, -5 * unit) @ turning(1.5, 1.015, middle(vis.size)) @ matrix
+    back = refine(vis, ir, inverse(disturbed), "affine", ROUGH)
+    if back is None or not sane(back.matrix, vis.size):
+        return float("inf")
+    return corner_error(inverse(back.matrix), matrix, ir.size) / unit
