@@ -6,7 +6,7 @@ OLDEST ?= .venv-oldest
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test slow lint types format golden mutants oldest clean
+.PHONY: demo test slow site lint types format golden mutants oldest clean
 
 demo: $(INSTALLED)  ## fuse the bundled pair
 	@mkdir -p demo
@@ -17,6 +17,9 @@ test: $(INSTALLED)  ## the tests that CI runs
 
 slow: $(INSTALLED)  ## the slow tests
 	$(BIN)/python -m pytest -n auto -m slow
+
+site: $(INSTALLED)  ## the documentation site, into site/; broken links are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lint: $(INSTALLED)  ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
