@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -316,10 +317,12 @@ class Fuser:
         tile = side if height * width <= fitting else max(SMALLEST_TILE, isqrt(int(fitting)) // 32 * 32)
         while True:
             try:
-                return self._tiled(ir, vis, tile)
+                with _memory_errors():
+                    return self._tiled(ir, vis, tile)
             except _OutOfMemoryError:
                 if tile <= SMALLEST_TILE:
                     raise
+            gc.collect()  # maps of the failed call that an error's traceback holds in a ring
             tile = max(SMALLEST_TILE, min(tile, side) // 2)
 
     def _tiled(self, ir: Pixels, vis: Pixels, tile: int) -> Pixels:

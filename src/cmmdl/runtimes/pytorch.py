@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -93,7 +94,7 @@ class TorchBackend:
 
     def _run(self, ir: Pixels, vis: Pixels) -> Pixels:
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
-        with torch.no_grad(), autocast:
+        with torch.no_grad(), autocast, whole_float32():
             return self.model(self._tensor(ir), self._tensor(vis)).to(torch.float32)
 
     def _move_to_cpu(self, error: Exception) -> None:
@@ -120,6 +121,14 @@ class TorchBackend:
 
     def _tensor(self, pixels: Pixels) -> torch.Tensor:
         return (pixels if is_tensor(pixels) else torch.from_numpy(pixels)).to(self.device, self.dtype)
+
+
+def whole_float32() -> AbstractContextManager[None]:
+    """Float32 as it is in cuDNN's convolutions, which else round to TF32: that moves pixels by 0.1 grey level."""
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(  # type: ignore[no-any-return]
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    )
 
 
 def _cannot_do(error: Exception) -> bool:

@@ -14,7 +14,7 @@ from cmmdl.files.ranges import parse_range
 from cmmdl.models.cmmdl import CMMDLConfig
 from cmmdl.models.networks import NETWORKS
 from cmmdl.models.rt import CMMDLRTConfig
-from cmmdl.training.losses import SPREAD, TERMS
+from cmmdl.training.losses import FINE, SPREAD, TERMS
 
 AtLeast0 = Annotated[int, Field(ge=0)]
 AtLeast1 = Annotated[int, Field(ge=1)]
@@ -89,7 +89,7 @@ def _known(names: tuple[str, ...]) -> AfterValidator:
 
 
 Weights = Annotated[dict[str, float], _known(TERMS)]
-Targets = Annotated[dict[str, float], _known(tuple(SPREAD))]
+Targets = Annotated[dict[str, float], _known((*SPREAD, FINE))]
 
 
 def _is_device(name: str) -> str:
@@ -156,6 +156,22 @@ class LossConfig(Section):
     start: Weights = {"intensity": 10.0, "gradient_signed": 5.0}
     hold: AtLeast0 = 0
     blend: AtLeast0 = 0
+
+
+class Phase(Section):
+    """A later part of the run. What it leaves out stays as it was.
+
+    Attributes:
+        start: The step, from 0, that it begins with.
+        crop: As ``data.crop``.
+        batch: As ``data.batch``.
+        terms: As ``loss.terms``, all of them.
+    """
+
+    start: AtLeast1
+    crop: Annotated[int, Field(ge=16)] | None = None
+    batch: Annotated[int, Field(ge=2)] | None = None
+    terms: Weights | None = None
 
 
 class OptimConfig(Section):
@@ -245,6 +261,8 @@ class RunConfig(Section):
         checkpointing: Compute the full network's blocks again in the backward pass rather than keep them: less memory,
             more time, the same result.
         precision: ``auto`` is bfloat16 on GPUs that have it and float32 elsewhere.
+        graph: ``auto`` records a step as a CUDA graph and replays it, where one process trains on a CUDA device: see
+            ``cmmdl.training.graph``. ``off`` never does.
         threads: CPU threads; 0 leaves PyTorch's choice.
         save_every: Steps between checkpoints.
         save_minutes: Minutes between checkpoints, whichever comes first; 0 counts steps alone.
@@ -261,6 +279,7 @@ class RunConfig(Section):
     device: Device = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     checkpointing: bool = False
+    graph: Literal["auto", "off"] = "auto"
     threads: AtLeast0 = 0
     save_every: AtLeast1 = 500
     save_minutes: NotNegative = 10.0
@@ -308,7 +327,10 @@ AnyModelConfig = Annotated[
 
 
 class TrainConfig(Section):
-    """Everything that ``cmmdl train`` can be told; one attribute a table of the TOML file."""
+    """Everything that ``cmmdl train`` can be told; one attribute a table of the TOML file.
+
+    ``phases`` is a list of tables, ``[[phases]]``: later parts of the run, in order.
+    """
 
     data: DataConfig = DataConfig()
     model: AnyModelConfig = ModelConfig()
@@ -316,6 +338,7 @@ class TrainConfig(Section):
     optim: OptimConfig = OptimConfig()
     val: ValidationConfig = ValidationConfig()
     run: RunConfig = RunConfig()
+    phases: tuple[Phase, ...] = ()
 
     @model_validator(mode="after")
     def _network_is_possible(self) -> TrainConfig:
@@ -324,10 +347,22 @@ class TrainConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _crop_is_large_enough(self) -> TrainConfig:
-        least = 2 * self.loss.margin + (VIF_SIDE if self.loss.terms.get("vif") or self.loss.start.get("vif") else 16)
+    def _crops_are_large_enough(self) -> TrainConfig:
+        vif = any(
+            terms.get("vif") for terms in (self.loss.terms, self.loss.start, *(p.terms or {} for p in self.phases))
+        )
+        least = 2 * self.loss.margin + (VIF_SIDE if vif else 16)
         if self.data.crop < least:
             raise ValueError(f"data.crop must be at least {least} with these loss terms and loss.margin")
+        if any(phase.crop and phase.crop < least for phase in self.phases):
+            raise ValueError(f"phases: each crop must be at least {least} with these loss terms and loss.margin")
+        return self
+
+    @model_validator(mode="after")
+    def _phases_are_in_order(self) -> TrainConfig:
+        starts = [phase.start for phase in self.phases]
+        if starts != sorted(set(starts)):
+            raise ValueError(f"phases must begin one after the other, not at {', '.join(map(str, starts))}")
         return self
 
 
