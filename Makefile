@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 OLDEST ?= .venv-oldest
-BIN := $(VENV)/bin
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(SCRIPTS)
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test slow lint types format golden mutants oldest dist container-size web clean
@@ -34,7 +35,7 @@ mutants: $(INSTALLED)  ## break the code in 400 places and count what the tests 
 	$(BIN)/python benchmarks/mutants/run.py --count 400 --seed 13
 
 oldest: $(OLDEST)/.installed  ## the tests with the oldest versions that pyproject.toml allows
-	$(OLDEST)/bin/python -m pytest -n auto
+	$(OLDEST)/$(SCRIPTS)/python -m pytest -n auto
 
 dist:  ## wheel, source archive, bill of materials and checksums in dist/, tried in an empty environment
 	@PYTHON="$(PYTHON)" .ci/dist
@@ -58,5 +59,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	@$(PYTHON) -m venv --clear $(OLDEST)
-	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[dev]'
+	@$(OLDEST)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[dev]'
 	@touch $@
