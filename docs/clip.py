@@ -1,4 +1,4 @@
-"""Draws docs/clip.webp: a moving scene in the infrared, in the visible, and fused. Run: python docs/clip.py"""
+"""Draws the moving picture of the README: ``python docs/clip.py`` writes docs/clip.webp again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ HEIGHT, WIDTH, RATE, SECONDS = 240, 320, 10, 3
 
 
 def main() -> None:
+    """Fuses a few seconds of the drawn scene, and writes them beside their sources."""
     moments = [k / RATE for k in range(RATE * SECONDS)]
     pairs = list(moving_pairs(HEIGHT, WIDTH, moments))
     fused = cmmdl.fuse_stream(cmmdl.Fuser("cmmdl-rt"), *zip(*pairs, strict=True), steady=True)

@@ -370,3 +370,16 @@ def test_real_camera_file(shared: Path, tmp_path: Path) -> None:
     middle = matrix @ [119.5, 159.5, 1]
     np.testing.assert_allclose(middle[:2], (269, 304), atol=3)  # read off the mug's outline in both
     assert np.nanmax(tifffile.imread(tmp_path / "c.tif")) == pytest.approx(62.3, abs=0.3)
+
+
+def test_folders_below(tmp_path: Path) -> None:
+    celsius, vis = radiometric_scene(30, 40, 1)
+    for side in ("ir", "vis"):
+        (tmp_path / side / "day").mkdir(parents=True)
+    tifffile.imwrite(tmp_path / "ir/day/a.tif", celsius)
+    write_image(tmp_path / "vis/day/a.png", vis)
+    done = fuse(tmp_path / "ir", tmp_path / "vis", "-o", tmp_path / "out", "--recursive", "--no-check", "--temperature",
+                tmp_path / "t", "--report", tmp_path / "r.jsonl")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "t/day/a.temperature.tif"), celsius)
+    assert json.loads((tmp_path / "r.jsonl").read_text())["file"] == "day/a.png"

@@ -286,7 +286,7 @@ def free_port() -> int:
 def test_network_streams_over_the_loopback(tmp_path: Path) -> None:
     ports = [free_port(), free_port()]
     for name, infrared in (("ir.ts", True), ("vis.ts", False)):
-        write_clip(tmp_path / name, times(25, 3), infrared=infrared)
+        write_clip(tmp_path / name, times(25, 8), infrared=infrared)
     addresses = [f"tcp://127.0.0.1:{port}?listen=1" for port in ports]
     command = [*CMMDL, "fuse", *addresses, "-o", str(tmp_path / "fused.mkv"), "--model", "max"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -313,9 +313,9 @@ def send(path: Path, port: int) -> subprocess.Popen[bytes]:
         "        break\n"
         "    except OSError:\n"
         "        time.sleep(0.1)\n"
-        "for k in range(60):\n"
-        "    line.sendall(data[len(data) * k // 60 : len(data) * (k + 1) // 60])\n"
-        "    time.sleep(0.05)\n"
+        "for k in range(100):\n"
+        "    line.sendall(data[len(data) * k // 100 : len(data) * (k + 1) // 100])\n"
+        "    time.sleep(0.08)\n"
         "line.close()\n"
     )
     return subprocess.Popen([sys.executable, "-c", script, str(path), str(port)])
@@ -357,3 +357,36 @@ def test_an_error_in_a_stream_comes_up() -> None:
 
     with pytest.raises(UserError, match="camera gone"):
         list(cmmdl.fuse_stream(Fuser("max"), [drawn(0, infrared=True)] * 3, broken()))
+
+
+def scene_clips(folder: Path, shift: int, seconds: float = 3.0) -> list[str]:
+    """Clips of the drawn scene, the infrared one moved right by some pixels."""
+    from cmmdl.scenes import synthetic_pair
+
+    moments, frames = times(8, seconds), dict[str, list[np.ndarray]](ir=[], vis=[])
+    ir, vis = synthetic_pair(240, 320, seed=3)
+    for _ in moments:
+        frames["ir"].append(np.roll(ir, shift, axis=1))
+        frames["vis"].append(vis)
+    for side, infrared in (("ir", True), ("vis", False)):
+        path = folder / f"{side}.mkv"
+        write_clip(path, moments, infrared=infrared, rate=8, frames=frames[side], pixel="yuv444p")
+    return [str(folder / "ir.mkv"), str(folder / "vis.mkv")]
+
+
+def test_a_rig_is_laid_once_and_held(tmp_path: Path) -> None:
+    clips = scene_clips(tmp_path, 12, 1.0)
+    result = fuse(*clips, "-o", tmp_path / "fused.mkv", "--codec", "ffv1", "--align")
+    assert result.exit_code == 0, result.output
+    assert "held for the whole clip" in result.stderr
+    moved = float(result.stderr.split("px (")[1].split(",")[0])
+    assert abs(moved + 12) < 1.5
+    assert len(read_back(tmp_path / "fused.mkv")[0]) == 8
+
+
+def test_frames_that_lie_apart_for_long_are_told(tmp_path: Path) -> None:
+    clips = scene_clips(tmp_path, 14)
+    result = fuse(*clips, "-o", tmp_path / "fused.mkv", "--strict")
+    assert result.exit_code == 3, result.output
+    assert "from 0.0 s on the infrared frames lie off the visible ones" in result.stderr
+    assert fuse(*clips, "-o", tmp_path / "b.mkv", "--strict", "--no-check").exit_code == 0

@@ -12,6 +12,7 @@ import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
 from cmmdl.cli.fuse_clip import SOURCE, check_no_pictures, check_unused, clip_options, fuse_clip, wants_clip
+from cmmdl.cli.fuse_shard import WHOLE, shard_option
 from cmmdl.cli.fuse_thermal import (
     FuseCommand,
     model_of,
@@ -99,6 +100,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     help="Refuse larger pictures.",
 )
 @placing_options
+@shard_option
 @strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and notes about what a result shows only.")
 def command(ir: Path | str, vis: Path | str | None, out: Path, **options: Any) -> None:
@@ -126,6 +128,7 @@ def command(ir: Path | str, vis: Path | str | None, out: Path, **options: Any) -
       cmmdl fuse ir.mp4 vis.mp4 -o fused.mp4 --model cmmdl-rt --steady
       cmmdl fuse ir/%06d.png vis.mkv -o frames --fps 9 --offset 0.4
       cmmdl fuse rtsp://camera/ir rtsp://camera/vis -o fused.mkv --model cmmdl-rt --duration 60
+      cmmdl fuse data/ir data/vis -o results --shard 2/8 --skip-existing
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
         raise UsageError("--overwrite and --skip-existing cannot be combined; give one of them")
@@ -152,6 +155,8 @@ def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     if ir.is_dir() != vis.is_dir():
         folder, file = (ir, vis) if ir.is_dir() else (vis, ir)
         raise UsageError(f"{folder} is a folder and {file} a file; give two files or two folders")
+    if options["shard"] and not ir.is_dir():
+        raise UsageError(f"--shard {options['shard']} is for two folders; leave it out for two files")
     return (_fuse_folders if ir.is_dir() else _fuse_files)(ir, vis, out, options)
 
 
@@ -232,9 +237,13 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     suffix = f".{options['suffix'].lower()}"
     notes = Notes(options["quiet"], options["strict"])
     if options["one_file"]:
-        pairs, left_out = folder_of_both(ir, out, options["naming"], suffix=suffix)
+        every, left_out = folder_of_both(ir, out, options["naming"], suffix=suffix)
     else:
-        pairs, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
+        every, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
+    shard = options["shard"] or WHOLE
+    pairs, left_out = shard.of(every), left_out if shard.tells_the_rest else []
+    if not pairs:
+        _say(options, f"shard {shard} is empty: there are {len(every)} pairs")
     there = existing(pairs)
     if there and not (options["overwrite"] or options["skip_existing"]):
         raise UserError(
@@ -243,7 +252,7 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     kept = {pair.stem for pair in there} if options["skip_existing"] else set()
     todo = [pair for pair in pairs if pair.stem not in kept]
     fuser = _fuser(options, notes) if todo else None
-    pair_options = _pair_options(pairs, options, notes) if todo else None
+    pair_options = _pair_options(every, options, notes) if todo else None
     for folder in {*target_folders(out, options), *(pair.out.parent for pair in todo)}:
         prepare_folder(folder)
     outcomes = _fuse_all(fuser, todo, pair_options, out, options) if fuser and pair_options else []

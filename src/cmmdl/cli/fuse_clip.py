@@ -123,9 +123,10 @@ def clip_options(command: Command) -> Command:
 def wants_clip(ir: Path | str, vis: Path | str, out: Path) -> bool:
     """Whether the arguments mean clips rather than pictures or folders of them."""
     from cmmdl.files.images import IMAGE_SUFFIXES
-    from cmmdl.files.video.opening import VIDEO_SUFFIXES, is_clip, is_recording
+    from cmmdl.files.video.codecs import CONTAINERS
+    from cmmdl.files.video.opening import is_clip, is_recording
 
-    if any(is_clip(side) for side in (ir, vis)) or str(out) == "-" or out.suffix.lower() in VIDEO_SUFFIXES:
+    if any(is_clip(side) for side in (ir, vis)) or str(out) == "-" or out.suffix.lower() in CONTAINERS:
         return True
     return out.suffix.lower() not in IMAGE_SUFFIXES and all(is_recording(side) for side in (ir, vis))
 

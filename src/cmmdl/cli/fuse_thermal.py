@@ -95,6 +95,7 @@ def settle(options: dict[str, Any], out: Path, folder: bool) -> None:
     _check_targets(options, out, folder)
     _check_existing(options, folder)
     options["products"] = _products(options)
+    options["model"] = "picture in picture" if options["pip"] else options["model"]
     if options["range_from"]:
         options["ir_range"] = _range_of(options)
 
@@ -102,6 +103,8 @@ def settle(options: dict[str, Any], out: Path, folder: bool) -> None:
 def model_of(options: dict[str, Any]) -> str | nn.Module:
     """The model as asked; one with a setting is built with it."""
     name = options["model"]
+    if options["pip"]:
+        return "max"  # nothing is fused
     for setting, owner in (("strength", "edges"), ("share", "blend")):
         if options[setting] is not None and name != owner:
             raise UsageError(f"--{setting} is a setting of --model {owner}, not of {name}; leave it out")

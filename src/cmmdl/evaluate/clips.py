@@ -173,7 +173,10 @@ def as_dict(found: ClipEvaluation) -> dict[str, Any]:
 
 
 def _nth(every: int) -> str:
-    return "every frame" if every == 1 else f"every {every}th frame"
+    if every == 1:
+        return "every frame"
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(every % 10, "th") if every % 100 not in (11, 12, 13) else "th"
+    return f"every {every}{ending} frame"
 
 
 def _count(ir: Facts, vis: Facts) -> int:

@@ -6,7 +6,7 @@ Those with common names are OpenCV's tables; those after what cameras offer are 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import cv2
@@ -60,6 +60,9 @@ _WEIGHTS = np.array([1.0, 0.6, 0.6])
 
 SAMPLES = 4_000
 """Pixels by which a palette is recognised."""
+
+COLOURLESS = 6
+"""Levels by which channels differ that are grey up to the rounding of JPEG."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,14 @@ def recover(painted: NDArray[np.uint8], own: Table | None = None) -> Recovered |
     """
     tables = {**({} if own is None else {"its own": own}), **known_palettes()}
     colours = painted.reshape(-1, 3)
-    sample = _weighed(colours[:: max(1, len(colours) // SAMPLES)])
-    distances = {name: _distances(sample, table) for name, table in tables.items()}
-    name = min(distances, key=lambda one: float(distances[one].mean()))
+    colours = colours[:: max(1, len(colours) // SAMPLES)]
+    if np.ptp(colours.astype(np.int16), axis=1).max() <= COLOURLESS:
+        return None
+    sample = _weighed(colours)
+    first = {name: float(_distances(sample[::10], table).mean()) for name, table in tables.items()}
+    likely = sorted(first, key=lambda one: first[one])[:3]
+    distances = {name: _distances(sample, tables[name]) for name in likely}
+    name = min(likely, key=lambda one: float(distances[one].mean()))
     median, most = np.quantile(distances[name], [0.5, 0.95])
     if median > 6 or most > 20 or len(np.unique(_nearest(sample, tables[name]))) < 6:
         return None
@@ -183,7 +191,7 @@ _STEPS = 1021
 """Colours between which the nearest is searched: three between neighbours of a table of 256."""
 
 
-@cache
+@lru_cache(maxsize=64)
 def _tree_of(table: bytes) -> cKDTree:
     colours = np.frombuffer(table, np.uint8).reshape(-1, 3).astype(np.float64)
     fine = np.linspace(0, len(colours) - 1, _STEPS)

@@ -94,7 +94,8 @@ def quiet_decoders() -> None:
     warnings.filterwarnings("ignore", module="PIL")
     for name in ("tifffile", "netpbmfile", "pillow_heif"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # by version
+    silence(0)
 
 
 def _check_file(path: Path) -> None:

@@ -103,8 +103,9 @@ class Drift:
             self.told = True
             self.note(
                 ResultNote(
-                    f"from {self.since:.1f} s on infrared frames are off the visible ones by up to {largest:.0f} px "
-                    f"({shift[0]:+.0f}, {shift[1]:+.0f} in the middle); --align lays them, --no-check ends this check"
+                    f"from {self.since:.1f} s on the infrared frames lie off the visible ones, by up to "
+                    f"{largest:.0f} px ({shift[0]:+.0f}, {shift[1]:+.0f} in the middle); --align lays them, --no-check "
+                    "ends this check"
                 )
             )
 

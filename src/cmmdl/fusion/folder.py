@@ -89,7 +89,8 @@ def fuse_pairs(
         depth = options.depth or depth_that_fits(laid.vis, pair.out, fuser.note) or result_dtype(laid.vis, None)
         fused = fuser.fuse_laid(laid, replace(options, depth="float32" if products.paints else depth))
         assert isinstance(fused, np.ndarray)
-        files, wanted = Sources(pair.ir, pair.vis, pair.out), _of_pair(products, pair)
+        files = Sources(pair.ir, pair.vis, pair.out, f"{pair.stem}{pair.out.suffix}")
+        wanted = _of_pair(products, pair)
         return writers.submit(write_products, laid, fused, files, wanted, options, depth, fuser.note)
 
     doubts = dict[str, str]()

@@ -104,7 +104,7 @@ def stored(path: str, ir_size: tuple[int, int], vis_size: tuple[int, int], name:
     Raises:
         UnusableError: If it was stored as a failure, or for pictures of another aspect.
     """
-    found = _loaded(path)
+    found = _loaded(path, _changed(path))
     if not found.ok:
         raise UnusableError(
             f"{path}: holds no sure transform (status {found.status}); write another with `cmmdl align`"
@@ -121,8 +121,13 @@ def stored(path: str, ir_size: tuple[int, int], vis_size: tuple[int, int], name:
 
 
 @lru_cache(maxsize=4)
-def _loaded(path: str) -> Alignment:
+def _loaded(path: str, changed: int) -> Alignment:
+    """The transform of a file as it was when it was last changed."""
     return load(path)
+
+
+def _changed(path: str) -> int:
+    return Path(path).stat().st_mtime_ns if Path(path).exists() else 0
 
 
 def nudged(found: Alignment, options: FuseOptions) -> Alignment:

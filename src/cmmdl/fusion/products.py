@@ -82,11 +82,12 @@ PICTURES = Products(metadata="none")
 
 @dataclass(frozen=True)
 class Sources:
-    """The files of a pair and of its result."""
+    """The files of a pair and of its result; the name under which a report lists it."""
 
     ir: Path
     vis: Path
     out: Path
+    name: str
 
 
 def check(laid: Laid, products: Products, options: FuseOptions, name: str) -> None:
@@ -147,6 +148,7 @@ def write_products(
     if products.temperature is not None and laid.celsius is not None:
         files[products.temperature] = temperature_tiff(laid.celsius, replace(kept, icc=b""), history)
     for path, data in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)  # temperatures of folders below
         write_bytes(path, data)
     return _report(laid, sources, products) if products.report else None
 
@@ -243,7 +245,7 @@ def _report(laid: Laid, sources: Sources, products: Products) -> dict[str, Any]:
     assert laid.thermal is not None
     unit: Unit = products.unit or "C"
     return {
-        "file": sources.out.name,
+        "file": sources.name,
         "ir": sources.ir.name,
         "vis": sources.vis.name,
         **report(laid.celsius, spots=products.spots, boxes=products.boxes, unit=unit, name=str(sources.out)),

@@ -88,13 +88,13 @@ class Encoding:
         suffix = out.suffix.lower()
         if suffix not in CONTAINERS:
             raise UsageError(
-                f"{out}: {suffix or 'a name without suffix'} is no video to write; use {', '.join(CONTAINERS)}, "
-                "or a folder for pictures"
+                f"{out}: {suffix or 'a name without suffix'} is not a video that can be written; "
+                f"use {', '.join(CONTAINERS)}, or a folder for pictures"
             )
         codec = CODECS[self.codec or CONTAINERS[suffix]]
         _check_container(out, codec)
         if self.quality is not None and codec.quality is None:
-            raise UsageError(f"{codec.name} is lossless; leave --quality out")
+            raise UsageError(f"{codec.name} is lossless; leave out --quality")
         if self.quality is not None and not 0 <= self.quality <= codec.worst:
             raise UsageError(
                 f"the quality of {codec.name} runs from 0 (best) to {codec.worst}, its default is {codec.quality}"

@@ -20,6 +20,9 @@ LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtp", "udp", "tcp", "srt", "mms")
 DEVICES = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 """FFmpeg's input for cameras on each system."""
 
+AT_ONCE = {"fflags": "nobuffer", "analyzeduration": "500000", "probesize": "500000", "rtsp_flags": "prefer_tcp"}
+"""FFmpeg's options of network streams: by default it gathers seconds before it gives the first frame."""
+
 COVER = 0x400
 """FFmpeg's disposition of a picture on the cover of a song."""
 
@@ -174,7 +177,8 @@ def _open(source: str, name: str, *, live: bool) -> Any:
     kind = DEVICES.get(sys.platform) if is_device(source) else None
     timeout = (OPEN_SECONDS, READ_SECONDS) if live else None
     try:
-        return av.open(sys.stdin.buffer if source == "-" else source, format=kind, timeout=timeout)
+        options = AT_ONCE if live and kind is None else {}
+        return av.open(sys.stdin.buffer if source == "-" else source, format=kind, options=options, timeout=timeout)
     except FileNotFoundError as error:
         raise UnreadableError(f"{name}: there is no such file or device; check the path") from error
     except PermissionError as error:
