@@ -5,8 +5,8 @@
 
 Every row is ``configs/history/cmmdl-ivf-stage5.toml`` with the change that it names. Losses and data are compared with
 the small network, blocks with a narrow full one: 32 channels, 2 blocks. A run that is there is not repeated, one that
-was killed continues, one of other settings is an error. ``--data`` holds ``train/roadscene/ir``, ``train/roadscene/vis``,
-and so on.
+was killed continues, one of other settings is an error. ``--data`` holds ``train/roadscene/ir``,
+``train/roadscene/vis``, and so on.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ def document(results: dict[str, dict[str, dict]], steps: int) -> str:
         "`python benchmarks/ablations.py --data DIR -o FOLDER`.\n\n"
         f"Every row is [{CONFIG.name}](../configs/history/{CONFIG.name}) from random weights with the change that it "
         f"names, {steps} steps, seed {RECIPE['run']['seed']} unless it says otherwise, on one core, with a "
-        "running average of 0.99 and the crops that the group names; minutes are of a core that was shared at times, and tell little. "
+        "running average of 0.99 and the crops that the group names; minutes are of a core that was shared at times, "
+        "and tell little. "
         f"{LEGEND} The three seeds of the unchanged recipe show how much of a difference is chance.\n"
     )
     for group, (_, runs, network) in GROUPS.items():
