@@ -7,7 +7,7 @@ SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BIN := $(VENV)/$(SCRIPTS)
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test slow lint types format golden mutants oldest dist container-size web clean
+.PHONY: demo test slow site lint types format golden mutants oldest dist container-size web clean
 
 demo: $(INSTALLED)  ## fuse the bundled pair
 	@mkdir -p demo
@@ -18,6 +18,9 @@ test: $(INSTALLED)  ## the tests that CI runs
 
 slow: $(INSTALLED)  ## the slow tests
 	$(BIN)/python -m pytest -n auto -m slow
+
+site: $(INSTALLED)  ## the documentation site, into site/; broken links are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lint: $(INSTALLED)  ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -24,6 +24,9 @@ from cmmdl.files.atomic import write_bytes
 
 MEGAPIXELS = (0.1, 0.2, 0.5, 1, 2, 4, 8, 16)
 
+FULL_MEGAPIXELS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.3)
+"""Sizes of the full network."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -57,7 +60,7 @@ def small_series(options: argparse.Namespace) -> list[Series]:
 
 
 def full_series(options: argparse.Namespace) -> list[Series]:
-    model, tile, smallest = options.full, options.full_tile, min(options.sizes)
+    model, tile, smallest = options.full, options.full_tile, min(options.full_sizes)
     return [
         Series(f"{model}, torch", model, "torch", None, smallest, options.full_most),
         Series(f"{model}, torch, tiles of {tile}", model, "torch", tile, tile**2 / 1e6, options.full_tiled_most),
@@ -146,9 +149,12 @@ def main() -> None:
     parser.add_argument("--full", default="cmmdl-ivf", help="the full network")
     parser.add_argument("--only", choices=["small", "full"], help="measure one, keep the figures of the other")
     parser.add_argument("--sizes", type=float, nargs="+", default=list(MEGAPIXELS), help="megapixels")
+    parser.add_argument(
+        "--full-sizes", type=float, nargs="+", default=list(FULL_MEGAPIXELS), help="of the full network, megapixels"
+    )
     parser.add_argument("--small-most", type=float, default=16, help="largest picture of the small one, megapixels")
-    parser.add_argument("--full-most", type=float, default=2, help="largest picture of the full one, whole")
-    parser.add_argument("--full-tiled-most", type=float, default=4, help="the same in tiles")
+    parser.add_argument("--full-most", type=float, default=1.3, help="largest picture of the full one, whole")
+    parser.add_argument("--full-tiled-most", type=float, default=1.3, help="the same in tiles")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each size of the small one")
     parser.add_argument("--repeats", type=int, default=3, help="timed calls in each of these processes")
     parser.add_argument("--full-rounds", type=int, default=1, help="processes of the full one, one timed call each")
@@ -162,9 +168,10 @@ def main() -> None:
     figures = json.loads(options.json.read_text()) if (options.draw or options.only) and options.json.exists() else {}
     small = Plan(rounds=options.rounds, repeats=options.repeats)
     full = Plan(rounds=options.full_rounds, repeats=1, timeout=3600)
-    for name, lines, plan in (("small", small_series, small), ("full", full_series, full)):
+    kinds = (("small", small_series, small, options.sizes), ("full", full_series, full, options.full_sizes))
+    for name, lines, plan, sizes in kinds:
         if not options.draw and options.only in (None, name):
-            figures[name] = run(lines(options), plan, sorted(options.sizes))
+            figures[name] = run(lines(options), plan, sorted(sizes))
             write_bytes(options.json, (json.dumps(figures, indent=1) + "\n").encode())
     found = [line for name in ("small", "full") for line in figures.get(name, [])]
     tiled = report(found)

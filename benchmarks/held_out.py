@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ import torch
 from tqdm import tqdm
 
 from cmmdl import Fuser
-from cmmdl.metrics import score
+from cmmdl.metrics import score, ssim
 from cmmdl.training.config import Source
 from cmmdl.training.data import find_pairs, read_luma, read_stems
-from cmmdl.training.losses import brightness, rims
+from cmmdl.training.losses import brightness, grain, halos, rims
 from cmmdl.training.validation import total
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +32,9 @@ EXTREMES = {"corr": min}
 """Of these the worst picture counts, of all others the mean."""
 
 COLUMNS = [*METRICS, "corr", "rims", "dark", "total"]
+SHOWN = [*COLUMNS[:-1], "SSIM (range 2)", "halos", "grain", "total"]
+"""What this program prints: the columns of the ablations and three more."""
+
 LEGEND = (
     "The scores are means over the held-out pairs, stretched. `total` is the mean over the eight trained metrics in "
     "units of their spread over published methods. QCB and Nabf (lower is better) are in no loss. `corr` is the least "
@@ -61,14 +65,16 @@ def validate(weights: str | Path, data: Path, name: str) -> dict[str, float]:
             score(fused, ir, vis, metrics=METRICS)
             | {"corr": min(float(np.corrcoef(fused.ravel(), source.ravel())[0, 1]) for source in (ir, vis))}
             | {"rims": 1000 * rims(*planes).item(), "dark": 1000 * brightness(*planes).item()}
+            | {"halos": 1000 * halos(*planes).item(), "grain": 1000 * grain(*planes).item()}
+            | {"SSIM (range 2)": ssim(*planes, data_range=2 / 255).item()}
         )
     means = {key: float(EXTREMES.get(key, np.mean)([row[key] for row in rows])) for key in rows[0]}
     return means | {"total": total(means)}
 
 
-def cells(scores: dict[str, float]) -> list[str]:
+def cells(scores: dict[str, float], columns: Sequence[str] = COLUMNS) -> list[str]:
     """The columns of a table's row."""
-    return [f"{scores[column]:.{1 if scores[column] >= 15 else 3}f}" for column in COLUMNS]
+    return [f"{scores[column]:.{1 if scores[column] >= 15 else 3}f}" for column in columns]
 
 
 def main() -> None:
@@ -79,11 +85,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"| weights | set | {' | '.join(COLUMNS)} |\n{'|---' * (len(COLUMNS) + 2)}|")
+    print(f"| weights | set | {' | '.join(SHOWN)} |\n{'|---' * (len(SHOWN) + 2)}|")
     for weights in options.weights:
         for name in options.set or SETS:
             scores = validate(weights, options.data / "train", name)
-            print(f"| {weights} | {SETS[name]} | {' | '.join(cells(scores))} |", flush=True)
+            print(f"| {weights} | {SETS[name]} | {' | '.join(cells(scores, SHOWN))} |", flush=True)
 
 
 if __name__ == "__main__":

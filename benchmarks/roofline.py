@@ -19,13 +19,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from cmmdl.models.bands import in_bands
-from cmmdl.models.sdlb import HALO
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from cmmdl.models import cmmdl_cpu
 from cmmdl.models.allocator import reuse_memory
 from cmmdl.models.cmmdl import CMMDL
 from speed import convolution_rate, machine
@@ -44,22 +43,20 @@ class Traffic(TorchDispatchMode):
         return result
 
 
-def blocks(model: CMMDL, size: tuple[int, int], half: bool) -> dict[str, tuple[int, Callable[[], Any]]]:
+def blocks(model: CMMDL, size: tuple[int, int]) -> dict[str, tuple[int, Callable[[], Any]]]:
     """Each kind of block, how many the network has, and a call of one."""
-    x = torch.randn(1, 64, *size).to(memory_format=torch.channels_last)
-    y = torch.randn(1, 64, *size).to(memory_format=torch.channels_last)
-    normed = x.to(torch.bfloat16) if half else x
-    g1, g2 = normed.clone(), normed.clone()
+    x, y = (torch.randn(1, 64, *size).to(memory_format=torch.channels_last) for _ in range(2))
+    g1, g2 = (torch.rand(1, 64, *size).to(memory_format=torch.channels_last) for _ in range(2))
     restormer, image = model.encoder.blocks[0], torch.rand(1, 1, *size)
     several = len(model.encoder.blocks) * 2 + len(model.decoder.blocks)
     return {
-        "encoder's first layer": (2, lambda: in_bands(model.encoder.embed, image, halo=1)),
-        "SFCA": (several, lambda: in_bands(torch.add, x, restormer.sfca(normed))),
-        "GDFN": (several, lambda: in_bands(lambda x: x + restormer.gdfn(restormer.norm2(x)), x, halo=1)),
-        "FDLB": (1, lambda: model.fdlb(x, y)),
-        "SDLB": (2, lambda: in_bands(model.sdlb_vis, x, halo=HALO)),
-        "HDFFB": (1, lambda: model.hdffb(*in_bands(model.hdffb.cross, g1, g2, g1, g2))),
-        "decoder's last layers": (1, lambda: in_bands(model.decoder.draw, x, halo=2)),
+        "encoder's first layer": (2, lambda: cmmdl_cpu.embed(model.encoder, image)),
+        "SFCA": (several, lambda: cmmdl_cpu.attend(restormer, x)),
+        "GDFN": (several, lambda: cmmdl_cpu.feed_forward(restormer, x)),
+        "FDLB": (1, lambda: cmmdl_cpu.frequency_domain(model.fdlb, x, y)),
+        "SDLB, and crossing": (1, lambda: cmmdl_cpu.spatial_domain(model, x, y, g1, g2)),
+        "HDFFB": (1, lambda: cmmdl_cpu.refine(model.hdffb, g1, g2)),
+        "decoder's last layers": (1, lambda: cmmdl_cpu.draw(model.decoder, x)),
     }
 
 
@@ -76,8 +73,11 @@ def copy_rate() -> float:
 
 def measure(call: Callable[[], Any], repeats: int) -> tuple[float, float, float]:
     """Operations, bytes, and the median of the seconds of some calls."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # operators are counted in the calling thread only
     with FlopCounterMode(display=False) as counter, Traffic() as traffic:
         call()
+    torch.set_num_threads(threads)
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -101,7 +101,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     totals = []
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
-        for name, (count, call) in blocks(model, tuple(options.size), half).items():
+        for name, (count, call) in blocks(model, tuple(options.size)).items():
             totals.append([count * number for number in measure(call, options.repeats)])
             print(row(name, str(count), *totals[-1], compute, memory), flush=True)
     print(row("all", "", *map(math.fsum, zip(*totals, strict=True)), compute, memory))

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cmmdl.bench.peak import peak_bytes
+from cmmdl.runtimes.peak import peak_bytes
 
 ROWS = [
     ("torch", "float32", "rt.safetensors"),

@@ -2,10 +2,13 @@
 
     python benchmarks/speed.py                      # inference at 256x256 and 640x480, and one training step
     python benchmarks/speed.py --only training --rounds 5
+    python benchmarks/speed.py --busy               # a quiet computer against one with a core taken, --only 640
     python benchmarks/speed.py --accuracy           # errors against the plain network in float64, --size 480 640
 
 The sides take turns. The plain side runs with the default allocator; the library's side sets its own, as its command
 line does. The time ratio is plain over ours, of the medians over rounds, the memory ratio ours over plain.
+
+With ``--busy`` the library's side runs on two cores, in turn alone and beside a loop that is pinned to one of them.
 
 What the processor can do is measured in the library's process, after the calls: the rate of a channels-last 3x3
 convolution from 64 to 64 channels. The last column is the time that the convolutions and matrix products of the network
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -114,6 +118,29 @@ def training_step(model, ir, vis, precision, side):
 def run(side: str, task: str, repeats: int, precision: str) -> dict[str, float]:
     command = [sys.executable, __file__, "--worker", side, task, str(repeats), precision]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+
+
+def run_busy(task: str, rounds: int, repeats: int, precision: str) -> str:
+    """A row of the table of busy computers: seconds on two cores alone, and with a loop pinned to one of them."""
+    allowed = os.sched_getaffinity(0)
+    cores = sorted(allowed)[:2]
+    os.sched_setaffinity(0, cores)  # for the processes that this one starts
+    quiet, busy = [], []
+    for _ in range(rounds):
+        quiet.append(run("ours", task, repeats, precision)["seconds"])
+        loop = subprocess.Popen(["taskset", "-c", str(cores[0]), sys.executable, "-c", "while True: pass"])
+        try:
+            busy.append(run("ours", task, repeats, precision)["seconds"])
+        finally:
+            loop.kill()
+            loop.wait()
+    os.sched_setaffinity(0, allowed)
+    before, after = statistics.median(quiet), statistics.median(busy)
+    ratios = [b / q for q, b in zip(quiet, busy, strict=True)]
+    return (
+        f"| {task} | {precision} | {before:.2f} | {after:.2f} "
+        f"| **{after / before:.2f}** ({min(ratios):.2f}-{max(ratios):.2f}) |"
+    )
 
 
 def compare(task: str, rounds: int, repeats: int, precisions: list[str]) -> list[str]:
@@ -215,6 +242,7 @@ def main() -> None:
         "--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32"], help="of the library's side"
     )
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--busy", action="store_true", help="with and without a loop on one of two cores")
     parser.add_argument("--accuracy", action="store_true", help="errors instead of times")
     parser.add_argument("--size", nargs=2, type=int, default=(480, 640), metavar=("H", "W"), help="for --accuracy")
     options = parser.parse_args()
@@ -225,6 +253,12 @@ def main() -> None:
     print(f"{machine()}\n")
     if options.accuracy:
         accuracy(*options.size)
+        return
+    if options.busy:
+        print("| task | precision | two cores, s | one of them taken, s | ratio (range) |\n|---|---|---|---|---|")
+        for task in (task for task in TASKS if options.only in task and TASKS[task][0] == "infer"):
+            for precision in options.precision:
+                print(run_busy(task, options.rounds, options.repeats, precision), flush=True)
         return
     print(
         "| task | precision | plain, s | ours, s | ratio (range) | plain, MiB | ours, MiB | ratio "

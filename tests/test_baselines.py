@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cmmdl.models import pyramids
 from cmmdl.models.baselines import BASELINES, _more_active
+from cmmdl.models.camera import BlendFusion, EdgesFusion
 from cmmdl.models.classical import GradientTransferFusion, _tv_l1, guided_filter
 
 
@@ -153,3 +154,24 @@ def test_close_to_the_benchmarks_own_results(shared: Path, name: str, least: flo
     theirs = read(sample / "fused" / name.upper() / f"{scene}.jpg")
     ours = BASELINES[name]()(read(sample / "ir" / f"{scene}.jpg"), read(sample / "vis" / f"{scene}.jpg"))
     assert np.corrcoef(ours.flatten(), theirs.flatten())[0, 1] > least
+
+
+def test_edges_are_the_visible_ones_where_they_are_stronger() -> None:
+    """A step of the visible picture shows on flat infrared; one of the infrared is kept on flat visible."""
+    flat, step = torch.full((1, 1, 20, 40), 0.5), torch.full((1, 1, 20, 40), 0.4)
+    step[..., 20:] = 0.6
+    fused = EdgesFusion(1.0)(flat, step)
+    assert fused[0, 0, 10, 20] - fused[0, 0, 10, 19] > 0.15
+    torch.testing.assert_close(fused[..., :10], flat[..., :10])  # far from the edge nothing is added
+    torch.testing.assert_close(EdgesFusion(3.0)(step, flat), step)
+    torch.testing.assert_close(EdgesFusion(0.0)(flat, step), flat)
+    for strength in (-0.1, 3.1):
+        with pytest.raises(ValueError, match="outside 0 to 3"):
+            EdgesFusion(strength)
+
+
+def test_blend_is_a_share() -> None:
+    ir, vis = torch.tensor([[[[0.2, 0.8]]]]), torch.tensor([[[[0.6, 0.4]]]])
+    torch.testing.assert_close(BlendFusion(0.25)(ir, vis), torch.tensor([[[[0.5, 0.5]]]]))
+    with pytest.raises(ValueError, match="outside 0 to 1"):
+        BlendFusion(1.1)

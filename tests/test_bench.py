@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from cmmdl.bench import Case, Plan, Process, Row, baselines, cases_of, measure, printing, run, spread
 from cmmdl.bench.case import backends_of, parse_size
 from cmmdl.bench.machine import Machine, machine
-from cmmdl.bench.peak import peak_bytes
 from cmmdl.bench.worker import repeated
 from cmmdl.cli import main
 from cmmdl.errors import UserError
+from cmmdl.runtimes.peak import peak_bytes
 from conftest import ROOT
 
 MIB = 2**20
@@ -120,7 +120,7 @@ def test_timed_calls_are_as_many_as_asked_for() -> None:
 def test_the_peak_is_of_this_process_alone() -> None:
     """A small child of a parent that holds a lot: ``getrusage`` would tell the parent's memory on Linux."""
     held = np.ones(2**25)
-    code = "from cmmdl.bench.peak import peak_bytes; a = peak_bytes(); b = bytearray(2**26); print(a, peak_bytes() - a)"
+    code = "from cmmdl.runtimes.peak import peak_bytes as p; a = p(); b = bytearray(2**26); print(a, p() - a)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     before, grown = (int(text) for text in out.split())
     own = peak_bytes()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from cmmdl import Fuser
 from cmmdl.errors import UserError
 from cmmdl.files import atomic
-from cmmdl.files.images import write_image
+from cmmdl.files.images import read_image, write_image
 from cmmdl.metrics import conventions
 from cmmdl.metrics.correlation import correlation
 from cmmdl.metrics.gradients import _edges
@@ -188,6 +188,43 @@ def test_onnx_runtime_gets_the_threads_that_were_asked_for() -> None:
         fuser: Any = Fuser("cmmdl-rt", backend="onnxruntime", threads=threads)
         assert fuser.backend.session.get_session_options().intra_op_num_threads == threads
         assert f"{threads} threads" in fuser.backend.describe()
+
+
+def test_a_float_tiff_whose_zero_is_white_is_refused(tmp_path: Path) -> None:
+    import tifffile
+
+    levels = np.linspace(0, 1, 20, dtype=np.float32).reshape(4, 5)
+    tifffile.imwrite(tmp_path / "float.tif", levels, photometric="miniswhite")
+    with pytest.raises(UserError, match=r"float\.tif says that 0 is white in float32"):
+        read_image(tmp_path / "float.tif")
+    whole = (levels * 65535).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "whole.tif", whole, photometric="miniswhite")
+    np.testing.assert_array_equal(read_image(tmp_path / "whole.tif"), 65535 - whole)
+
+
+def test_a_png_without_a_header_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    with pytest.raises(UserError, match=r"a\.png is truncated or damaged \(its header is broken\)"):
+        read_image(tmp_path / "a.png")
+
+
+def test_float_tiffs_are_exact_and_tiffs_are_what_others_read(tmp_path: Path) -> None:
+    for shape in ((6, 7), (6, 7, 3)):
+        floats = RANDOM.random(shape).astype(np.float32)
+        write_image(tmp_path / "f.tif", floats)
+        np.testing.assert_array_equal(read_image(tmp_path / "f.tif"), floats)
+        whole = RANDOM.integers(0, 256, shape).astype(np.uint8)
+        write_image(tmp_path / "w.tif", whole)
+        with Image.open(tmp_path / "w.tif") as other:
+            np.testing.assert_array_equal(np.asarray(other), whole)
+
+
+def test_spatial_frequency_of_vifb_takes_channels_side_by_side() -> None:
+    picture = RANDOM.integers(0, 256, (9, 11, 3)).astype(np.uint8)
+    wide = np.concatenate(list(np.moveaxis(picture, 2, 0)), axis=1).astype(float)
+    expected = np.sqrt((np.sum(np.diff(wide, axis=0) ** 2) + np.sum(np.diff(wide, axis=1) ** 2)) / wide.size)
+    found = conventions.score(picture, picture[..., 0], picture, convention="vifb", metrics=["SF"])
+    assert found["SF"] == pytest.approx(expected)
 
 
 class TestTraining:

@@ -351,6 +351,22 @@ def test_a_failed_allocation_means_smaller_tiles(monkeypatch: pytest.MonkeyPatch
             Fuser(Recorder(limit=100), tile=tile, note=notes.append)(ir, vis)
 
 
+def test_memory_that_ends_while_tiles_are_joined_means_smaller_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    genuine, tried = cmmdl.fusion.fuser.fuse_tiled, list[int]()
+
+    def failing(fuse: Any, ir: Any, vis: Any, *, tile: int, overlap: int) -> Any:
+        tried.append(tile)
+        if len(tried) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return genuine(fuse, ir, vis, tile=tile, overlap=overlap)
+
+    monkeypatch.setattr(cmmdl.fusion.fuser, "fuse_tiled", failing)
+    ir, vis = synthetic_pair(300, 400, 1)
+    fused = Fuser(Recorder(limit=200 * 200), note=lambda note: None)(ir, vis)
+    np.testing.assert_allclose(fused, MEAN(ir, vis).astype(int), atol=1)
+    assert tried == [200, 128]
+
+
 def test_pictures_of_many_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cmmdl.files.pictures, "_BAND", 100)
     ir, vis = synthetic_pair(41, 33, 1)

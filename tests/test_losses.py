@@ -145,6 +145,39 @@ def test_brightness_is_of_blocks_and_leaves_their_structure_free() -> None:
     assert losses.brightness(stripes + 0.1, mri, pet).item() == 0, "brighter is not its business"
 
 
+def test_overshoot_is_of_blocks_beyond_both_sources() -> None:
+    ir, vis = torch.full((1, 1, 16, 16), 0.8), torch.full((1, 1, 16, 16), 0.2)
+    assert losses.overshoot(torch.full_like(ir, 0.5), ir, vis).item() == 0
+    assert losses.overshoot(torch.ones_like(ir), ir, vis).item() == pytest.approx(0.2)
+    assert losses.overshoot(torch.zeros_like(ir), ir, vis).item() == pytest.approx(0.2)
+    stripes = torch.tensor([0.6, 1.0]).repeat(8).expand_as(ir)
+    assert losses.overshoot(stripes, ir, vis).item() == pytest.approx(0, abs=1e-6), "detail around 0.8 is free"
+
+
+def test_halos_are_slopes_that_no_source_has() -> None:
+    sky = torch.full((1, 1, 48, 48), 0.4)
+    bright = torch.full((1, 1, 48, 48), 0.7)
+    assert losses.halos((sky + bright) / 2, sky, bright).item() == pytest.approx(0, abs=1e-6)
+    slope = torch.linspace(0, 0.47, 48).expand_as(sky)
+    by_hand = 4 * 0.01 * 2 * (4 + 8 + 16)  # 1-2-1 times the rise over two blocks of each size
+    assert losses.halos(sky + slope, sky, bright).item() == pytest.approx(by_hand, rel=1e-5)
+    assert losses.halos(sky + slope, sky + slope, bright).item() == pytest.approx(0, abs=1e-6), "a source's own slope"
+    assert losses.halos(sky + 1.2 * slope, sky + slope, bright).item() == pytest.approx(0, abs=1e-5), "a little more"
+    assert losses.halos(1 - slope, sky + slope, bright).item() == pytest.approx(by_hand, rel=1e-5), "the other way"
+
+
+def test_grain_is_noise_amplified_where_it_is_flat() -> None:
+    noise = torch.rand(1, 1, 40, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5
+    flat, night = torch.full_like(noise, 0.5), 0.1 + 0.04 * noise
+    assert losses.grain(night, night, flat).item() == pytest.approx(0, abs=1e-9)
+    assert losses.grain(0.1 + 0.02 * noise, night, flat).item() == 0, "less noise is welcome"
+    once, twice = (losses.grain(0.1 + 0.04 * gain * noise, night, flat).item() for gain in (2, 3))
+    assert once == pytest.approx(0.04 / 12**0.5, rel=0.15), "the noise's own deviation, once more"
+    assert twice == pytest.approx(2 * once, rel=0.02)
+    texture = 0.5 + noise
+    assert losses.grain(0.5 + 1.5 * noise, texture, flat).item() < 0.01 * once, "texture may gain contrast"
+
+
 def test_frame_sees_the_border_only_and_what_is_beyond_both_sources() -> None:
     ir, vis = torch.full((1, 1, 20, 30), 0.4), torch.full((1, 1, 20, 30), 0.6)
     fused = torch.full((1, 1, 20, 30), 0.5)

@@ -31,7 +31,7 @@ def three(colour: Array) -> tuple[Array, Array, Array]:
 
 def test_names() -> None:
     twelve = ["EN", "SD", "SF", "MI", "SCD", "VIF", "Qabf", "SSIM", "AG", "MSE", "CC", "PSNR"]
-    assert list(CONVENTIONS) == ["cmmdl", "cddfuse", "vifb", "paper"]
+    assert list(CONVENTIONS) == ["cmmdl", "cddfuse", "vifb", "vfbench", "paper"]
     assert list(CONVENTIONS["cmmdl"].metrics) == list(CONVENTIONS["cddfuse"].metrics) == twelve
     assert len(CONVENTIONS["vifb"].metrics) == 13
     assert list(CONVENTIONS["paper"].metrics) == list(METRICS)
@@ -48,7 +48,7 @@ def test_metrics_in_any_case_and_in_the_order_asked_for(three: tuple[Array, Arra
 
 def test_conventions_differ_where_they_should(three: tuple[Array, Array, Array]) -> None:
     names = ["SSIM", "PSNR", "AG", "MI", "Qabf"]
-    cmmdl, cddfuse, vifb, paper = (score(*three, convention=c, metrics=names) for c in CONVENTIONS)
+    cmmdl, cddfuse, vifb, _, paper = (score(*three, convention=c, metrics=names) for c in CONVENTIONS)
     assert len({c["SSIM"] for c in (cmmdl, cddfuse, vifb, paper)}) == 4
     assert cmmdl["PSNR"] == cddfuse["PSNR"] < paper["PSNR"] < vifb["PSNR"]
     assert vifb["AG"] == pytest.approx(cmmdl["AG"] * 50 * 61 / (49 * 60))

@@ -194,6 +194,31 @@ def test_chen_varshney() -> None:
     assert ours("qcv", three(45, 52)) == pytest.approx(total / weights, rel=1e-9)
 
 
+def seen_contrast(picture: Array) -> Array:
+    """Chen and Blum: contrast sensitivity by a full Fourier transform, then a masked ratio of Gaussian means."""
+    stretched = np.floor((picture - picture.min()) / np.ptp(picture) * 255 + 0.5)
+    h, w = picture.shape
+    v, u = np.meshgrid(np.fft.fftfreq(h) * h / 15, np.fft.fftfreq(w) * w / 15, indexing="ij")
+    r = np.hypot(u, v)
+    response = np.exp(-((r / 15.387) ** 2)) - 0.7622 * np.exp(-((r / 1.3456) ** 2))
+    seen = np.fft.ifft2(np.fft.fft2(stretched) * response).real
+    offsets = np.arange(-15, 16)
+    means = []
+    for sigma in (2, 4):
+        kernel = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
+        means.append(convolve2d(seen, kernel, mode="same"))
+    contrast = np.abs(means[0] / means[1] - 1)
+    return contrast**3 / (contrast**2 + 1e-4)
+
+
+def test_chen_blum() -> None:
+    pictures = three(46, 53)
+    fused, a, b = (seen_contrast(p) for p in pictures)
+    kept = [np.minimum(fused, s) / np.maximum(fused, s) for s in (a, b)]
+    quality = (a**2 * kept[0] + b**2 * kept[1]) / (a**2 + b**2)
+    assert ours("qcb", pictures) == pytest.approx(quality.mean(), rel=1e-6)
+
+
 def phase_maps(picture: Array) -> list[Array]:
     """Phase congruency and its moments, after Kovesi's description, filter by filter."""
     h, w = picture.shape

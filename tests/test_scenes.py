@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmmdl.files.images import read_image
-from cmmdl.scenes import synthetic_pair
+from cmmdl.scenes import counts_of, radiometric_scene, synthetic_pair
 
 
 @settings(max_examples=20, deadline=None)
@@ -50,3 +50,16 @@ def test_the_bundled_example_is_this_scene() -> None:
     ir, vis = synthetic_pair(480, 640, seed=3)
     assert np.abs(read_image(folder / "ir.png").astype(int) - ir).mean() < 0.5
     assert np.abs(read_image(folder / "vis.png").astype(int) - vis).mean() < 0.5
+
+
+def test_radiometric_scene() -> None:
+    """As the grey scene, in °C; as counts within 14 bits and back to a fiftieth of a kelvin."""
+    celsius, vis = radiometric_scene(60, 90, 4)
+    ir, again = synthetic_pair(60, 90, 4)
+    np.testing.assert_array_equal(vis, again)
+    assert celsius.dtype == np.float32
+    assert np.corrcoef(celsius.ravel(), ir.ravel())[0, 1] > 0.99
+    assert -6 < celsius.min() < celsius.max() < 40
+    counts = counts_of(celsius)
+    assert counts.max() < 2**14
+    np.testing.assert_allclose(counts * 0.04 - 273.15, celsius, atol=0.0201)

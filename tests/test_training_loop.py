@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cmmdl.errors import UserError
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 from cmmdl.training import loop
+from cmmdl.training import step as one_step
 from cmmdl.training.checkpoint import newest_checkpoint, save_checkpoint
 from cmmdl.training.setup import build_network, mixed_precision
 from cmmdl.training.validation import total, validation_pairs
@@ -108,15 +109,6 @@ def test_validation_takes_the_pairs_of_a_list(pairs: Path, tmp_path: Path) -> No
     assert [pair.name for pair in chosen] == ["scene0", "scene2"]
 
 
-def test_start_terms_fade_into_the_others(pairs: Path, tmp_path: Path) -> None:
-    training = loop.Training(tiny_config(tmp_path, pairs, "loss.terms={ssim=2}", "loss.hold=10", "loss.blend=4"))
-    weights = {}
-    for step in (0, 9, 10, 12, 14, 99):
-        training.step = step
-        weights[step] = training.loss_weights()["ssim"], training.loss_weights()["intensity"]
-    assert weights == {0: (0, 10), 9: (0, 10), 10: (0, 10), 12: (1, 5), 14: (2, 0), 99: (2, 0)}
-
-
 def test_init_takes_weights_and_their_configuration(pairs: Path, tmp_path: Path) -> None:
     model = CMMDL(CMMDLConfig(width=8, blocks=1, heads=4, sdlb=False))
     save_model(model, tmp_path / "start.safetensors")
@@ -153,7 +145,7 @@ def test_init_refuses_what_cannot_be_trained(pairs: Path, tmp_path: Path, init: 
 def test_what_is_not_finite_stops_the_run_and_names_the_crop(
     pairs: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genuine, calls = loop.fusion_loss, []
+    genuine, calls = one_step.fusion_loss, []
 
     def poisoned(fused, ir, vis, weights, **options):
         losses, terms = genuine(fused, ir, vis, weights, **options)
@@ -164,7 +156,7 @@ def test_what_is_not_finite_stops_the_run_and_names_the_crop(
             losses = losses + wrong if what == "loss" else losses + (fused - fused.detach()).sqrt().flatten(1).mean(1)
         return losses, terms
 
-    monkeypatch.setattr(loop, "fusion_loss", poisoned)
+    monkeypatch.setattr(one_step, "fusion_loss", poisoned)
     config = tiny_config(tmp_path / "run", pairs)
     with pytest.raises(UserError, match=f"step 3: the {what} is not finite") as caught:
         loop.train(config)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cmmdl.training.config import OptimConfig
-from cmmdl.training.optim import learning_rate, make_optimizer, restore_state, running_average, state_by_name
+from cmmdl.training.optim import RunningAverage, learning_rate, make_optimizer, restore_state, state_by_name
 
 
 def test_cosine_warms_up_and_falls_to_the_floor() -> None:
@@ -34,13 +34,14 @@ def test_halving_and_constant() -> None:
 
 def test_the_average_starts_fast_and_takes_batch_norm_along() -> None:
     model = nn.BatchNorm2d(1)
-    average = running_average(model, 0.9)
+    average = RunningAverage(model, 0.9)
     values = []
     for step in range(40):
         nn.init.constant_(model.weight, float(step))
         model.running_mean.fill_(-float(step))
         model.num_batches_tracked.fill_(step)
-        average.update_parameters(model)
+        average.prepare(step)
+        average.update(model)
         values.append(average.module.weight.item())
         assert average.module.running_mean.item() == pytest.approx(-values[-1])
     expected = [0.0]
@@ -54,10 +55,11 @@ def test_the_average_starts_fast_and_takes_batch_norm_along() -> None:
 
 def test_a_decay_of_zero_follows_the_model() -> None:
     model = nn.Linear(3, 2)
-    average = running_average(model, 0.0)
-    for _ in range(3):
+    average = RunningAverage(model, 0.0)
+    for step in range(3):
         nn.init.normal_(model.weight)
-        average.update_parameters(model)
+        average.prepare(step)
+        average.update(model)
     assert torch.equal(average.module.weight, model.weight)
 
 

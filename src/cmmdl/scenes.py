@@ -7,6 +7,8 @@ for demonstrations and tests; no substitute for real pictures in training or sco
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import cv2
@@ -39,6 +41,69 @@ def synthetic_pair(height: int, width: int, seed: int = 0) -> tuple[NDArray[np.u
     for draw in (_sky, _hills, _ground, _building, _trees, _lamps, _car, _people, _smoke):
         draw(scene)
     return scene.finished()
+
+
+COLDEST, HOTTEST = -4.0, 38.0
+"""°C of what is darkest and brightest in the infrared of a radiometric scene."""
+
+KELVIN_A_COUNT = 0.04
+"""Of the 14-bit pictures that `counts_of` gives, as many cores of cameras have it."""
+
+
+def radiometric_scene(height: int, width: int, seed: int = 0) -> tuple[Floats, NDArray[np.uint8]]:
+    """The scene of `synthetic_pair` as a thermal camera measures it, registered to the pixel.
+
+    Args:
+        height: In pixels, from 1.
+        width: In pixels, from 1.
+        seed: As in `synthetic_pair`.
+
+    Returns:
+        ``(celsius, vis)``: ``(height, width)`` float32 in °C with a noise of 0.05 °C, and the visible picture
+        ``(height, width, 3)`` RGB, uint8.
+
+    Raises:
+        ValueError: If a side is smaller than one pixel.
+    """
+    _, vis = synthetic_pair(height, width, seed)
+    scene = _Scene(height, width, np.random.default_rng(seed))
+    for draw in (_sky, _hills, _ground, _building, _trees, _lamps, _car, _people, _smoke):
+        draw(scene)
+    blurred = cv2.GaussianBlur(scene.ir, (0, 0), 0.7)
+    noise = np.random.default_rng(seed).normal(0, 0.05, blurred.shape)
+    return (COLDEST + (HOTTEST - COLDEST) * blurred + noise).astype(np.float32), vis
+
+
+def counts_of(celsius: Floats) -> NDArray[np.uint16]:
+    """Temperatures as a camera core counts them: 14 bits in uint16, `KELVIN_A_COUNT` each, from absolute zero."""
+    return np.rint((celsius + 273.15) / KELVIN_A_COUNT).clip(0, 2**14 - 1).astype(np.uint16)
+
+
+def moving_pairs(
+    height: int, width: int, moments: Iterable[float], seed: int = 0
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Draws the scene of :func:`synthetic_pair` at several moments: the car drives and people walk, all else stands.
+
+    Args:
+        height: In pixels, from 1.
+        width: In pixels, from 1.
+        moments: In seconds.
+        seed: As there.
+
+    Yields:
+        ``(ir, vis)`` as there, with sensor noise of its own each.
+    """
+    still = _Scene(height, width, np.random.default_rng(seed))
+    for draw in (_sky, _hills, _ground, _building, _trees, _lamps):
+        draw(still)
+    for number, moment in enumerate(moments):
+        scene = copy.copy(still)
+        scene.ir, scene.vis, scene.random = still.ir.copy(), still.vis.copy(), np.random.default_rng((seed, 1))
+        _car(scene, 0.04 * moment)
+        _people(scene, 0.05 * moment)
+        _smoke(scene)
+        scene.random = np.random.default_rng((seed, 2, number))
+        yield scene.finished()
 
 
 class _Scene:
@@ -193,9 +258,9 @@ def _lamps(s: _Scene) -> None:
         s.paint(s.ellipse(x, top, 0.05 * size, 0.028 * size), ir=0.56, vis=_rgb(1, 0.95, 0.8))
 
 
-def _car(s: _Scene) -> None:
+def _car(s: _Scene, driven: float = 0.0) -> None:
     """A car coming near: headlights dazzle in the visible; bonnet and tyres are warm."""
-    x, y, size = s.aspect * 0.60 + s.random.uniform(-0.02, 0.02), 0.645, 0.085
+    x, y, size = s.aspect * (0.60 - driven) + s.random.uniform(-0.02, 0.02), 0.645, 0.085
     s.paint(s.ellipse(x, y + 0.62 * size, 1.25 * size, 0.2 * size), ir=0.52, vis=_rgb(0.03, 0.03, 0.035))
     for side in (-0.68, 0.68):
         tyre = s.box(x + (side - 0.16) * size, y + 0.25 * size, x + (side + 0.16) * size, y + 0.68 * size)
@@ -213,10 +278,10 @@ def _car(s: _Scene) -> None:
         s.paint(s.ellipse(x + side * size, y + 0.05 * size, 0.13 * size, 0.11 * size), ir=0.66, vis=_rgb(1, 1, 0.95))
 
 
-def _people(s: _Scene) -> None:
+def _people(s: _Scene, walked: float = 0.0) -> None:
     """Three people: in the dark before the house, beside the road, and where the smoke will be."""
-    for place, foot, size in ((0.345, 0.71, 0.20), (0.835, 0.80, 0.28), (0.17, 0.90, 0.33)):
-        x = s.aspect * place + s.random.uniform(-0.02, 0.02)
+    for place, foot, size, way in ((0.345, 0.71, 0.20, 1), (0.835, 0.80, 0.28, -1), (0.17, 0.90, 0.33, 0.4)):
+        x = s.aspect * (place + way * walked) + s.random.uniform(-0.02, 0.02)
         cloth = _rgb(0.055, 0.05, 0.06) * (1 + 0.3 * s.noise(0.02, 0.02, 2)[..., None])
         stride = s.random.uniform(0.05, 0.10) * size
         for side in (-1, 1):

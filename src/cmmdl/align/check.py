@@ -27,6 +27,9 @@ MARGIN = 0.75
 """Pixels of the thumbnails by which a shift must exceed the tolerance: what a look at this size can be off by."""
 UNLIKE = 0.8
 """Height of the mirrored peak against the straight one from which the pair may be of two scenes."""
+LEAST_SIDE = 64
+"""Pixels of a side below which there is too little in a picture to tell another scene."""
+
 BACKGROUND = 0.3
 """Share of empty background in both pictures from which nothing is said: slices of a head, alike in all orders."""
 FLIPPED = 1.3
@@ -68,7 +71,11 @@ def look(ir: NDArray[Any], vis: NDArray[Any]) -> Look:
     """
     size = vis.shape[1], vis.shape[0]
     a, b = thumbnail(ir), thumbnail(vis)
-    if min(*a.size, *b.size) < 24 or not (a.grey.std() > 0.02 and b.grey.std() > 0.02):
+    if (
+        min(*ir.shape[:2], *vis.shape[:2]) < LEAST_SIDE
+        or min(*a.size, *b.size) < 24
+        or not (a.grey.std() > 0.02 and b.grey.std() > 0.02)
+    ):
         return Look("unsure")
     if min(empty(a), empty(b)) > BACKGROUND:
         return Look("unsure")

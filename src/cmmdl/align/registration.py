@@ -23,8 +23,8 @@ FINE = Rule(512, 56, 28, 8, (4, 3, 2, 2, 1.5, 1.5, 1, 1))
 
 LEAST_SIDE = 24
 """Pixels of the shorter side under which there is nothing to go by."""
-SURE = 0.9
-"""Score of a guess that needs no wider search."""
+LIKELY = ("ok", "low_confidence")
+"""Status of a transform that blocks agree on beyond chance."""
 PLAUSIBLE = 0.4
 """Score of a guess that is worth a closer look."""
 GATE = 0.5
@@ -66,10 +66,10 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
         return replace(plain, status="too_little_structure")
     near = search_near(a, b)
     found = settled(a, b, near, warp, plain)
-    if not found.ok and near.score < SURE:
+    if not found.ok:
+        if looks_mirrored(a, b, near.score, plain):
+            return replace(plain, status="mirrored")
         found = max(found, settled(a, b, search_wide(a, b), warp, plain), key=lambda one: one.confidence)
-    if not found.ok and looks_mirrored(a, b, near.score):
-        return replace(found, status="mirrored")
     if found.ok and warp == "elastic":
         return replace(found, field=field(a, b, found.matrix))
     return found
@@ -83,8 +83,8 @@ def search_near(ir: Plane, vis: Plane) -> Guess:
 
 def search_wide(ir: Plane, vis: Plane) -> Guess:
     """The best transform between pictures of unlike fields of view, either one the wider."""
-    search = Search(ir, vis, 112)
-    return refined(ir, vis, starts(search, scales(0.35, 0.79, 1.08) + scales(1.26, 2.4, 1.08), (-6, -2, 2, 6), 4))
+    search = Search(ir, vis, 144)
+    return refined(ir, vis, starts(search, scales(0.35, 0.79, 1.1) + scales(1.26, 2.4, 1.1), (-5, 0, 5), 4))
 
 
 def starts(search: Search, ratios: list[float], angles: tuple[float, ...], count: int) -> list[Start]:
@@ -110,12 +110,12 @@ def refined(ir: Plane, vis: Plane, found: list[Start]) -> Guess:
     return best
 
 
-def looks_mirrored(ir: Plane, vis: Plane, other: float) -> bool:
-    """Whether the infrared picture fits better with left and right exchanged."""
+def looks_mirrored(ir: Plane, vis: Plane, other: float, plain: Alignment) -> bool:
+    """Whether the infrared picture fits, and fits better, with left and right exchanged."""
     flipped = Plane(np.ascontiguousarray(ir.grey[:, ::-1]), np.ascontiguousarray(ir.known[:, ::-1]))
-    search = Search(flipped, vis, 144)
+    search = Search(flipped, vis, 128)
     found = refined(flipped, vis, starts(search, scales(0.85, 1.18, 1.08), (-4, 0, 4), 3))
-    return found.score > max(1.3 * other, 0.55)
+    return found.score > max(1.3 * other, 0.5) and settled(flipped, vis, found, "affine", plain).status in LIKELY
 
 
 def settled(ir: Plane, vis: Plane, guess: Guess, warp: str | None, plain: Alignment) -> Alignment:

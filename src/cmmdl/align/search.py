@@ -95,13 +95,15 @@ class Search:
 
     def __init__(self, ir: Plane, vis: Plane, long_side: int) -> None:
         self.ir, self.vis, self.long_side = ir, vis, long_side
+        self.reduced = [small(one, min(1.0, 2.5 * long_side / max(one.size))) for one in (ir, vis)]
         self.ready: dict[tuple[int, int, int, int], Spectra] = {}
 
     def at(self, ratio: float, angles: tuple[float, ...], count: int = 3) -> Iterator[Start]:
         """The best places for one scale and several angles."""
         shrunk = self.long_side / max(self.vis.size) * ratio**-0.5
-        vis = small(self.vis, shrunk)
-        ir = small(self.ir, ratio * self.vis.size[0] / self.ir.size[0] * shrunk)
+        per_ir = ratio * self.vis.size[0] / self.ir.size[0] * shrunk
+        ir = small(self.reduced[0], per_ir * self.ir.size[0] / self.reduced[0].size[0])
+        vis = small(self.reduced[1], shrunk * self.vis.size[0] / self.reduced[1].size[0])
         to_vis = inverse(resizing(self.vis.size, vis.size))
         from_ir = resizing(self.ir.size, ir.size)
         maps = structure(ir.grey, ir.known)

@@ -16,8 +16,8 @@ import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
-from cmmdl.bench.peak import peak_bytes  # noqa: E402
 from cmmdl.errors import UserError  # noqa: E402
+from cmmdl.runtimes.peak import peak_bytes  # noqa: E402
 
 if TYPE_CHECKING:
     from cmmdl.fusion.fuser import Fuser

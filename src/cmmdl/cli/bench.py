@@ -62,6 +62,10 @@ PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option("--baseline", metavar="ROW", help="Show how many times as fast rows are as this one, e.g. torch.")
 @click.option("--json", "json_file", type=PATH, help="Write everything that was measured.")
 @click.option("--markdown", "markdown_file", type=PATH, help="Write the table as Markdown.")
+@click.option("--video", is_flag=True, help="Measure reading, fusing and writing clips instead: alone and all at once.")
+@click.option("--clip", "clip", nargs=2, type=PATH, metavar="IR VIS", help="With --video: clips  [default: drawn ones]")
+@click.option("--frames", type=click.IntRange(2), default=60, show_default=True, help="With --video: of drawn clips.")
+@click.option("--steady", is_flag=True, help="With --video: fuse with --steady.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the table only, no progress.")
 def command(json_file: Path | None, markdown_file: Path | None, **options: Any) -> None:
     """Measure time and memory of models on this computer: every combination of the options is a row.
@@ -75,11 +79,16 @@ def command(json_file: Path | None, markdown_file: Path | None, **options: Any) 
       cmmdl bench
       cmmdl bench --model cmmdl-ivf --model laplacian --backend torch --size 320x240 --size 640x480
       cmmdl bench --precision float32 --precision bfloat16 --threads 1 --threads 4 --baseline "torch float32 threads=1"
+      cmmdl bench --video --model cmmdl-rt --threads 2
       cmmdl bench --model model.onnx --seconds 300 --rounds 10 --json bench.json --markdown bench.md
     """  # noqa: D301
     from cmmdl.bench import Row, baselines, cases_of
     from cmmdl.bench.case import parse_size
 
+    if options["video"]:
+        from cmmdl.cli.bench_video import bench_video
+
+        sys.exit(bench_video(options, json_file, markdown_file))
     for path in (json_file, markdown_file):
         if path and not path.absolute().parent.is_dir():
             raise UserError(f"{path}: there is no folder {path.parent}; create it first")

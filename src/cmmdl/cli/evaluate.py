@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmmdl.cli.evaluate_clips import (
+    are_clips,
+    check_unused,
+    clip_score_options,
+    print_steadiness,
+    score_clips,
+    with_steadiness,
+)
 from cmmdl.cli.exit_codes import INCOMPLETE
 from cmmdl.cli.naming import naming_options
 from cmmdl.cli.notes import Notes, strict_option
@@ -17,8 +25,8 @@ from cmmdl.errors import UsageError, UserError
 if TYPE_CHECKING:
     from cmmdl.evaluate import Board, Evaluation
 
-CONVENTION_NAMES = ["cmmdl", "cddfuse", "vifb", "paper"]
-BASELINE_NAMES = ["mean", "max", "laplacian", "wavelet", "gff", "tif", "adf", "gtf"]
+CONVENTION_NAMES = ["cmmdl", "cddfuse", "vifb", "vfbench", "paper"]
+BASELINE_NAMES = ["mean", "max", "laplacian", "wavelet", "gff", "tif", "adf", "gtf", "edges", "blend"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -74,6 +82,7 @@ def _list_metrics(context: click.Context, _: click.Parameter, wanted: bool) -> N
 @click.option("--plot", "plot_file", type=_FILE, help="Draw a .png, .pdf or .svg.")
 @click.option("--plot-kind", type=click.Choice(["strips", "radar"]), default="strips", show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes of one thread each.  [default: all cores]")
+@clip_score_options
 def command(
     paths: tuple[Path, ...],
     methods: tuple[str, ...],
@@ -88,6 +97,9 @@ def command(
     plot_file: Path | None,
     plot_kind: str,
     workers: int | None,
+    offset: float | None,
+    every: int | None,
+    fps: float | None,
     ir_range: str,
     vis_range: str | None,
     strict: bool,
@@ -99,10 +111,13 @@ def command(
     the best differs from the others by more than chance. Pictures that are missing, unreadable or of another size are
     left out for all methods, listed, and make the exit status 3.
 
+    Of clips every Nth frame is scored, and it is measured how steady they are, beside the sources.
+
     \b
     cmmdl evaluate fused.png ir.png vis.png
     cmmdl evaluate results/ours ir vis --csv scores.csv
     cmmdl evaluate ir vis --method ours=results/ours --method theirs=results/theirs --baseline max --markdown table.md
+    cmmdl evaluate fused.mp4 ir.mp4 vis.mp4 --convention vfbench
     cmmdl evaluate results/ours ir vis --board tno.json --metrics EN,SD,SF,AG,MI,SCD,VIF,Qabf,SSIM
     """  # noqa: D301
     from cmmdl.evaluate import evaluate_files, evaluate_folder, load_board, markdown, plain, to_csv, to_json
@@ -119,16 +134,25 @@ def command(
     notes = Notes(quiet=False, strict=strict)
     protocol: dict[str, Any] = {"convention": convention, "metrics": names, "baselines": baselines, "stretch": stretch}
     protocol |= {"ir_range": ir_range, "vis_range": vis_range, "note": notes}
-    if _are_files([*fused.values(), ir, vis]):
+    clip_options = {"offset": offset, "every": every, "fps": fps}
+    clips = None
+    if are_clips([*fused.values(), ir, vis]):
+        clips = score_clips(fused, ir, vis, protocol, clip_options)
+        result = clips.scores
+    elif check_unused(clip_options) or _are_files([*fused.values(), ir, vis]):
         result = evaluate_files(fused, ir, vis, **protocol)
     else:
         result = evaluate_folder(fused, ir, vis, workers=workers, progress=True, **protocol, **naming)
-    for path, text in ((csv_file, to_csv), (json_file, to_json), (markdown_file, markdown)):
+    kinds = (csv_file, "csv", to_csv), (json_file, "json", to_json), (markdown_file, "markdown", markdown)
+    for path, kind, text in kinds:
         if path:
-            _write(path, text(result, known))
+            written = text(result, known)
+            _write(path, with_steadiness(kind, written, clips) if clips else written)
     if plot_file:
         _plot(plot_file, result, known, plot_kind)
     click.echo(plain(result, known, colour=sys.stdout.isatty()))
+    if clips:
+        print_steadiness(clips)
     _report_excluded(result)
     if status := notes.status():
         sys.exit(status)

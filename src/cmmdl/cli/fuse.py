@@ -11,10 +11,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
+from cmmdl.cli.fuse_clip import SOURCE, check_no_pictures, check_unused, clip_options, fuse_clip, wants_clip
 from cmmdl.cli.fuse_shard import WHOLE, shard_option
+from cmmdl.cli.fuse_thermal import (
+    FuseCommand,
+    model_of,
+    settle,
+    settle_range,
+    target_folders,
+    thermal_options,
+    write_reports,
+)
 from cmmdl.cli.naming import naming_options, take_naming
 from cmmdl.cli.notes import Notes, strict_option
-from cmmdl.cli.placing import PlacingCommand, placing_options
+from cmmdl.cli.placing import placing_options
 from cmmdl.cli.ranges import range_options, settled_range
 from cmmdl.errors import UsageError, UserError
 
@@ -28,11 +38,16 @@ PATH = click.Path(path_type=Path, readable=False)
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
 
-@click.command("fuse", cls=PlacingCommand)
-@click.argument("ir", type=PATH)
-@click.argument("vis", type=PATH)
+@click.command("fuse", cls=FuseCommand)
+@click.argument("ir", type=SOURCE)
+@click.argument("vis", type=SOURCE, required=False)
 @click.option(
-    "-o", "--output", "out", type=PATH, required=True, help="File to write, or folder if the inputs are folders."
+    "-o",
+    "--output",
+    "out",
+    type=PATH,
+    required=True,
+    help="File to write, or folder if the inputs are folders; of clips a video, a folder of frames, or -.",
 )
 @click.option("--model", default="cmmdl-ivf", show_default=True, metavar="NAME_OR_PATH", help="See `cmmdl models`.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
@@ -73,7 +88,9 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     help="Whose colour is kept where both have some.",
 )
 @range_options()
+@clip_options
 @click.option("--resize-ir", is_flag=True, help="Resize infrared pictures of another size and the same aspect.")
+@thermal_options
 @click.option(
     "--max-pixels",
     type=click.IntRange(1),
@@ -86,8 +103,14 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
 @shard_option
 @strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and notes about what a result shows only.")
-def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
+def command(ir: Path | str, vis: Path | str | None, out: Path, **options: Any) -> None:
     """Fuse an infrared with a visible picture, or MRI with CT, PET or SPECT: two files, or two folders by file stem.
+
+    Without VIS, IR is a file that holds both, or a folder of them: a radiometric JPEG with its photo, or, with
+    --split rgbt, a picture of four channels.
+
+    Also two clips: video files, cameras, streams, numbered pictures, TIFF files of many pages, or raw frames from a
+    pipe (-). Frames are paired by their times.
 
     \b
     Examples:
@@ -101,16 +124,25 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
       cmmdl fuse mri.png pet.png -o fused.png --device cuda
       cmmdl fuse ir.png vis.png -o fused.png --model model.onnx
       cmmdl fuse ir.tif vis.tif -o fused.tif --tile 512 --max-pixels 400000000
+      cmmdl fuse FLIR.jpg -o fused.png --palette iron --temperature celsius.tif
+      cmmdl fuse ir.mp4 vis.mp4 -o fused.mp4 --model cmmdl-rt --steady
+      cmmdl fuse ir/%06d.png vis.mkv -o frames --fps 9 --offset 0.4
+      cmmdl fuse rtsp://camera/ir rtsp://camera/vis -o fused.mkv --model cmmdl-rt --duration 60
       cmmdl fuse data/ir data/vis -o results --shard 2/8 --skip-existing
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
         raise UsageError("--overwrite and --skip-existing cannot be combined; give one of them")
+    if vis is not None and wants_clip(ir, vis, out):
+        sys.exit(_fuse_clip(ir, vis, out, options))
+    check_unused(options)
     options["naming"] = take_naming(options)
     if options["depth"]:
         _check_depth(out, options["depth"], options["suffix"])
+    settle(options, out, folder=Path(ir).is_dir())
+    options["one_file"] = vis is None
     _check_placing(options)
     try:
-        sys.exit(_run(ir, vis, out, options))
+        sys.exit(_run(Path(ir), Path(ir if vis is None else vis), out, options))
     except OSError as error:
         raise UserError(f"{error.filename or out}: {error.strerror}; check the path and its permissions") from error
 
@@ -126,6 +158,19 @@ def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     if options["shard"] and not ir.is_dir():
         raise UsageError(f"--shard {options['shard']} is for two folders; leave it out for two files")
     return (_fuse_folders if ir.is_dir() else _fuse_files)(ir, vis, out, options)
+
+
+def _fuse_clip(ir: Path | str, vis: Path | str, out: Path, options: dict[str, Any]) -> int:
+    """Two clips; returns the exit code."""
+    from cmmdl.fusion.options import FuseOptions
+
+    check_no_pictures(options)
+    _check_placing(options)
+    asked = {field.name: options[field.name] for field in fields(FuseOptions) if field.name in options}
+    pair = FuseOptions(**asked, check=not options["no_check"])
+    return fuse_clip(
+        ir, vis, out, options, lambda notes: _fuser(options, notes), pair, lambda fuser: _where(fuser, options)
+    )
 
 
 def _check_depth(out: Path, depth: str, suffix: str) -> None:
@@ -168,11 +213,13 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     notes = Notes(options["quiet"], options["strict"])
     pairs = [Pair(out.stem, ir, vis, out)]
     fuser, pair_options = _fuser(options, notes), _pair_options(pairs, options, notes)
-    prepare_folder(out.parent)
+    for folder in target_folders(out.parent, options):
+        prepare_folder(folder)
     start = time.perf_counter()
-    (outcome,) = fuse_pairs(fuser, pairs, pair_options)
+    (outcome,) = fuse_pairs(fuser, pairs, pair_options, options["products"], one_file=options["one_file"])
     if outcome.error:
         raise UserError(outcome.error)
+    write_reports([outcome], options, folder=False)
     if outcome.doubt:
         notes(ResultNote(f"{ir}: looks {outcome.doubt}; {_remedy([outcome])}"))
     _say(
@@ -184,12 +231,15 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
 
 def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     """All pairs of two folders; returns the exit code."""
-    from cmmdl.files.pairs import existing, pair_folders
+    from cmmdl.files.pairs import existing, folder_of_both, pair_folders
     from cmmdl.fusion.folder import prepare_folder
 
     suffix = f".{options['suffix'].lower()}"
     notes = Notes(options["quiet"], options["strict"])
-    every, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
+    if options["one_file"]:
+        every, left_out = folder_of_both(ir, out, options["naming"], suffix=suffix)
+    else:
+        every, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
     shard = options["shard"] or WHOLE
     pairs, left_out = shard.of(every), left_out if shard.tells_the_rest else []
     if not pairs:
@@ -203,7 +253,7 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     todo = [pair for pair in pairs if pair.stem not in kept]
     fuser = _fuser(options, notes) if todo else None
     pair_options = _pair_options(every, options, notes) if todo else None
-    for folder in {out, *(pair.out.parent for pair in todo)}:
+    for folder in {*target_folders(out, options), *(pair.out.parent for pair in todo)}:
         prepare_folder(folder)
     outcomes = _fuse_all(fuser, todo, pair_options, out, options) if fuser and pair_options else []
     failed = [f"{one.pair.stem}: {one.error}" for one in outcomes if one.error]
@@ -225,8 +275,9 @@ def _fuse_all(
     from cmmdl.fusion.folder import fuse_pairs
 
     start = time.perf_counter()
-    outcomes = fuse_pairs(fuser, pairs, pair_options)
+    outcomes = fuse_pairs(fuser, pairs, pair_options, options["products"], one_file=options["one_file"])
     ended = list(tqdm(outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"]))
+    write_reports(ended, options, folder=True)
     seconds, done = time.perf_counter() - start, sum(not outcome.error for outcome in ended)
     rate = f"{done / seconds:.2f} pictures a second"
     _say(
@@ -261,14 +312,15 @@ def _fuser(options: dict[str, Any], notes: Notes) -> Fuser:
     from cmmdl.fusion.fuser import Fuser
 
     quiet_decoders()
-    names = ("model", "backend", "device", "precision", "threads", "tile", "stretch", "max_pixels")
-    return Fuser(**{name: options[name] for name in names}, note=notes)
+    names = ("backend", "device", "precision", "threads", "tile", "stretch", "max_pixels")
+    return Fuser(model_of(options), **{name: options[name] for name in names}, note=notes)
 
 
 def _pair_options(pairs: list[Pair], options: dict[str, Any], notes: Notes) -> FuseOptions:
     """What is asked of every pair; a range that the pictures decide is that of all of them."""
     from cmmdl.fusion.options import FuseOptions
 
+    settle_range(pairs, options, notes)
     asked = {field.name: options[field.name] for field in fields(FuseOptions) if field.name in options}
     asked["check"] = not options["no_check"]
     for side in ("ir", "vis"):

@@ -64,8 +64,8 @@ _OPTIONS = (
     click.option(
         "--grid",
         type=click.Choice(["vis", "overlap", "ir"]),
-        help="Whose pixels the result has: all of the visible picture's (default), those that infrared covers, or the "
-        "infrared picture's.",
+        help="Whose pixels the result has: all of the visible picture's, those that infrared covers, or the infrared "
+        "picture's.  [default: vis; overlap for a photo within a radiometric file]",
     ),
     click.option("--no-check", is_flag=True, help="Do not look whether the pictures lie on each other."),
 )

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from cmmdl.cli.exit_codes import INTERRUPTED, TERMINATED
+from cmmdl.cli.exit_codes import INTERRUPTED, NOTHING_DONE, TERMINATED
 from cmmdl.cli.ranges import range_options
 
 FOLDER = click.Path(path_type=Path)
+SMALL_STEPS = 5000
 
 
 @click.command("train")
@@ -39,7 +40,10 @@ def command(
     show_config: bool,
     **options: Any,
 ) -> None:
-    """Train the network on folders of registered pairs; the same command continues what was interrupted.
+    """Train a network on folders of registered pairs; the same command continues what was interrupted.
+
+    Without a configuration it is the small network, 5000 steps, in an hour or so on a laptop; with --init the
+    network of those weights. How much memory and time a run takes is said at its start.
 
     \b
     Examples:
@@ -57,7 +61,8 @@ def command(
         from cmmdl.training.loop import train
     except ModuleNotFoundError as error:
         raise UserError(f'training needs {error.name}: pip install "cmmdl[train]"') from None
-    settings = load_config(config, overrides, **tables(**options))
+    given = tables(**options)
+    settings = load_config(config, overrides, **(given if config else small(given, overrides)))
     if show_config:
         click.echo(settings.model_dump_json(indent=2))
         return
@@ -69,7 +74,19 @@ def command(
     elif outcome.main:
         click.echo(f"stopped after step {outcome.step}; run the same command to continue", err=True)
     if not outcome.finished:
-        sys.exit(TERMINATED if outcome.signal == signal.SIGTERM else INTERRUPTED)
+        codes = {int(signal.SIGTERM): TERMINATED, int(signal.SIGINT): INTERRUPTED}
+        sys.exit(codes.get(outcome.signal, NOTHING_DONE))
+
+
+def small(given: dict[str, dict[str, Any]], overrides: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """What is trained where no configuration says it: the small network, in an hour or so on a laptop.
+
+    Settings of the model, or weights to start from, mean the network that they are of.
+    """
+    run = {"steps": SMALL_STEPS, **given["run"]}
+    of_another = "init" in run or any(text.strip().startswith("model.") for text in overrides)
+    model = {} if of_another else {"architecture": "cmmdl-rt"}
+    return {**given, "run": run, "model": model}
 
 
 def tables(**options: Any) -> dict[str, dict[str, Any]]:

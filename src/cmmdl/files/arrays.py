@@ -24,8 +24,8 @@ def namespace(pixels: Pixels) -> Any:
 
 def is_tensor(value: object) -> bool:
     """Whether something is a torch tensor."""
-    torch = sys.modules.get("torch")  # without it there is none
-    return torch is not None and isinstance(value, torch.Tensor)
+    tensor = getattr(sys.modules.get("torch"), "Tensor", None)  # None: torch is not there, or another thread imports it
+    return tensor is not None and isinstance(value, tensor)
 
 
 def dtype_name(pixels: Pixels) -> str:

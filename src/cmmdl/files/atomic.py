@@ -29,7 +29,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise UnwritableError(f"{path}: {_write_remedy(error, path)}") from error
+        raise UnwritableError(f"{path}: {write_remedy(error, path)}") from error
 
 
 def remove_stale(folder: Path) -> None:
@@ -51,7 +51,7 @@ def _create(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def _write_remedy(error: OSError, path: Path) -> str:
+def write_remedy(error: OSError, path: Path) -> str:
     """What to do about a failed write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "the disk is full; free some space or choose another place, then run it again"

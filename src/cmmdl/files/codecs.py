@@ -121,6 +121,6 @@ def read_heif(path: Path, max_pixels: int) -> FilePicture:
     width, height = file.size
     check_size(path, width, height, max_pixels)
     notes: dict[str, str] = {}
-    array = without_alpha(path, np.asarray(file), notes)
+    array = without_alpha(path, np.array(file), notes)  # a copy: the decoder's memory goes with ``file``
     names = {"exif": "EXIF", "icc_profile": "ICC profile", "xmp": "XMP"}
     return FilePicture(array, notes=notes, metadata=tuple(names[key] for key in names if file.info.get(key)))

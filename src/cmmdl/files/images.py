@@ -6,6 +6,7 @@ Files are written under a temporary name and renamed, so that there is never hal
 from __future__ import annotations
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ def encode(path: Path, array: Array) -> bytes:
     if array.dtype.kind == "f":
         array = array.astype(np.float32)
     check_depth(path, array.dtype)
+    if suffix in (".tif", ".tiff"):
+        return _encode_tiff(array)
     pixels = np.ascontiguousarray(array[..., ::-1]) if array.ndim == 3 else array
     options = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95], ".webp": [cv2.IMWRITE_WEBP_QUALITY, 101]}
     try:
@@ -99,6 +102,17 @@ def encode(path: Path, array: Array) -> bytes:
     if not done:
         raise UserError(f"{path}: {suffix} cannot hold {array.shape} {array.dtype}; write .png or .tif")
     return data.tobytes()
+
+
+def _encode_tiff(array: Array) -> bytes:
+    """By tifffile rather than OpenCV, which before 4.13 writes colour floats with losses."""
+    from tifffile import imwrite
+
+    buffer = BytesIO()
+    colours = "rgb" if array.ndim == 3 else "minisblack"
+    predictor = array.dtype.kind == "u"
+    imwrite(buffer, array, photometric=colours, compression="zlib", predictor=predictor, metadata=None, software=False)
+    return buffer.getvalue()
 
 
 def check_depth(path: Path, dtype: np.dtype[Any] | type[np.generic] | str) -> None:

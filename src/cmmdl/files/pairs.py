@@ -110,6 +110,35 @@ def match_folders(ir: Path, vis: Path, naming: Naming = AS_FOUND, *, note: Note 
     return Matched(dict(sorted(both.items())), alone, doubled)
 
 
+def folder_of_both(
+    folder: Path, out: Path, naming: Naming = AS_FOUND, *, suffix: str = ".png"
+) -> tuple[list[Pair], list[str]]:
+    """The files of a folder that each hold both pictures.
+
+    Args:
+        folder: The files.
+        out: Folder of the results, another one.
+        naming: Whether the folders below count too; what else it says of names means nothing here.
+        suffix: Of the results, with its dot.
+
+    Returns:
+        Pairs whose two files are one, in the order of their stems, and lines about files that share a stem.
+
+    Raises:
+        UserError: If there is no picture.
+    """
+    if out.resolve() == folder.resolve():
+        raise UsageError(f"{out} is the folder of inputs, results would mix with them; give another folder with -o")
+    files: Files = {}
+    for found in list_pictures(folder, recursive=naming.recursive):
+        files.setdefault(found.where + found.stem, []).append(found)
+    if not files:
+        raise UserError(f"{folder} holds no picture; give the folder that does")
+    doubled = _doubled(folder, files)
+    single = [(key, files[key][0].path) for key in sorted(files) if key not in doubled]
+    return [Pair(key, path, path, out / f"{key}{suffix}") for key, path in single], list(doubled.values())
+
+
 def pair_folders(
     ir: Path,
     vis: Path,

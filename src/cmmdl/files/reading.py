@@ -22,6 +22,7 @@ from cmmdl.errors import UnreadableError, UnusableError, UserError
 from cmmdl.files.codecs import deep_bits, read_deep, read_heif, read_netpbm
 from cmmdl.files.filepicture import ALPHA, MAX_PIXELS, Array, FilePicture, check_size, is_turned, upright
 from cmmdl.files.kinds import kind_of, refusal
+from cmmdl.files.swapped import in_order
 from cmmdl.files.tiff import needs_pillow, read_tiff
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "JPEG2000", "AVIF")
@@ -93,7 +94,8 @@ def quiet_decoders() -> None:
     warnings.filterwarnings("ignore", module="PIL")
     for name in ("tifffile", "netpbmfile", "pillow_heif"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # by version
+    silence(0)
 
 
 def _check_file(path: Path) -> None:
@@ -135,9 +137,20 @@ def _read_pillow(path: Path, max_pixels: int) -> FilePicture:
             image.load()
         bits = deep_bits(path, image)
         picture = _turned(read_deep(path, image, bits), image) if bits > 8 else pillow_to_picture(image, str(path))
+    if image.format == "PNG":
+        picture = _in_order(picture, path)
     pages = getattr(image, "n_frames", 1)
     more = {"pages": f"{path}: {pages} pages, the first is used"} if pages > 1 else {}
     return replace(picture, notes={**picture.notes, **more})
+
+
+def _in_order(picture: FilePicture, path: Path) -> FilePicture:
+    """The picture with the bytes of its values in order: raw PNGs out of FLIR cameras have them swapped."""
+    array, swapped = in_order(picture.array)
+    if not swapped:
+        return picture
+    told = {"bytes": f"{path}: its bytes were swapped, as in raw pictures of FLIR cameras; they are put in order"}
+    return replace(picture, array=array, notes={**picture.notes, **told})
 
 
 def _turned(picture: FilePicture, image: Image.Image) -> FilePicture:

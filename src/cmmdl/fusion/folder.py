@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +17,16 @@ from cmmdl.align.check import look
 from cmmdl.errors import UnwritableError, UserError
 from cmmdl.files.arrays import is_float
 from cmmdl.files.atomic import remove_stale
-from cmmdl.files.images import Note, write_image
+from cmmdl.files.images import Note
 from cmmdl.files.notes import ResultNote
 from cmmdl.files.pairs import Pair
-from cmmdl.files.pictures import Picture
+from cmmdl.files.pictures import Picture, result_dtype
 from cmmdl.fusion.fitting import same_aspect
 from cmmdl.fusion.fuser import Fuser
+from cmmdl.fusion.laying import Laid
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
 from cmmdl.fusion.placing import array_of
+from cmmdl.fusion.products import PICTURES, Products, Sources, check, write_products
 
 
 @dataclass(frozen=True)
@@ -34,24 +37,39 @@ class Outcome:
         pair: Its files.
         error: Why it was not fused; empty if it was.
         doubt: How its pictures do not lie on each other; empty if they do, or that is not known.
+        report: What was measured, if that was asked.
     """
 
     pair: Pair
     error: str = ""
     doubt: str = ""
+    report: dict[str, Any] | None = None
+
+
+Written = Future["dict[str, Any] | None"]
+"""A result that is being written."""
 
 
 WORKERS = min(4, os.cpu_count() or 1)
 """Threads that read, and as many that write; so many pairs are held in memory decoded, and as many results."""
 
 
-def fuse_pairs(fuser: Fuser, pairs: list[Pair], options: FuseOptions = DEFAULTS) -> Iterator[Outcome]:
+def fuse_pairs(
+    fuser: Fuser,
+    pairs: list[Pair],
+    options: FuseOptions = DEFAULTS,
+    products: Products = PICTURES,
+    *,
+    one_file: bool = False,
+) -> Iterator[Outcome]:
     """Fuses pairs one after the other; meanwhile the next ones are read and the last results are written.
 
     Args:
         fuser: Does the work.
         pairs: All lead into one folder, which is created.
         options: Of every pair.
+        products: What is wanted of every pair.
+        one_file: Whether the infrared file of each pair holds the visible picture too.
 
     Yields:
         An outcome a pair, in order, as soon as it is known.
@@ -60,56 +78,64 @@ def fuse_pairs(fuser: Fuser, pairs: list[Pair], options: FuseOptions = DEFAULTS)
         UserError: If results cannot be written, since that will not be better for the next one.
     """
 
-    def read(pair: Pair) -> tuple[Picture, Picture]:
-        return fuser.take(pair.ir, "infrared", options.ir_range), fuser.take(pair.vis, "visible", options.vis_range)
+    def read(pair: Pair) -> Laid:
+        laid = fuser.lay(pair.ir, None if one_file else pair.vis, options, files=True)
+        check(laid, products, options, str(pair.ir))
+        return laid
 
-    def fuse(pair: Pair, one: Picture, two: Picture) -> Future[None]:
-        if options.check and not options.placed:
-            doubts[pair.stem] = doubt(one, two)
-        dropped.update(one.metadata + two.metadata)
-        depth = options.depth or depth_that_fits(two, pair.out, fuser.note)
-        fused = fuser.fuse(one, two, replace(options, depth=depth))
+    def fuse(pair: Pair, laid: Laid) -> Written:
+        if options.check and laid.alignment is None:
+            doubts[pair.stem] = doubt(laid.ir, laid.vis)
+        depth = options.depth or depth_that_fits(laid.vis, pair.out, fuser.note) or result_dtype(laid.vis, None)
+        fused = fuser.fuse_laid(laid, replace(options, depth="float32" if products.paints else depth))
         assert isinstance(fused, np.ndarray)
-        return writers.submit(write_image, pair.out, fused)
+        files = Sources(pair.ir, pair.vis, pair.out, f"{pair.stem}{pair.out.suffix}")
+        wanted = _of_pair(products, pair)
+        return writers.submit(write_products, laid, fused, files, wanted, options, depth, fuser.note)
 
-    dropped, doubts = set[str](), dict[str, str]()
+    doubts = dict[str, str]()
     readers, writers = ThreadPoolExecutor(WORKERS), ThreadPoolExecutor(WORKERS)
-    to_read, ahead = iter(pairs), deque[Future[tuple[Picture, Picture]]]()
-    behind = deque[tuple[Pair, Future[None]]]()
+    to_read, ahead = iter(pairs), deque[Future[Laid]]()
+    behind = deque[tuple[Pair, Written]]()
     try:
         for pair in pairs:
             ahead.extend(readers.submit(read, following) for following in islice(to_read, WORKERS + 1 - len(ahead)))
             try:
-                behind.append((pair, fuse(pair, *ahead.popleft().result())))
+                behind.append((pair, fuse(pair, ahead.popleft().result())))
             except UserError as error:
                 behind.append((pair, _failed(error)))
             while len(behind) > WORKERS or (behind and behind[0][1].done()):
                 yield _outcome(*behind.popleft(), doubts)
         while behind:
             yield _outcome(*behind.popleft(), doubts)
-        if dropped:
-            fuser.note(f"what the pictures hold beside pixels is not in the results: {', '.join(sorted(dropped))}")
     finally:
         for pool in (readers, writers):
             pool.shutdown(cancel_futures=True)
 
 
-def _failed(error: UserError) -> Future[None]:
+def _of_pair(products: Products, pair: Pair) -> Products:
+    """What is wanted of one pair: its own file of temperatures in the folder of them."""
+    if products.temperature is None or products.temperature.suffix:
+        return products
+    return replace(products, temperature=products.temperature / f"{pair.stem}.temperature.tif")
+
+
+def _failed(error: UserError) -> Written:
     """What has failed before it was written."""
-    future = Future[None]()
+    future: Written = Future()
     future.set_exception(error)
     return future
 
 
-def _outcome(pair: Pair, written: Future[None], doubts: dict[str, str]) -> Outcome:
+def _outcome(pair: Pair, written: Written, doubts: dict[str, str]) -> Outcome:
     """Waits until a result is written, or raises what no other pair would survive either."""
     try:
-        written.result()
+        report = written.result()
     except UserError as error:
         if isinstance(error, UnwritableError):
             raise
         return Outcome(pair, str(error))
-    return Outcome(pair, doubt=doubts.pop(pair.stem, ""))
+    return Outcome(pair, doubt=doubts.pop(pair.stem, ""), report=report)
 
 
 def doubt(ir: Picture, vis: Picture) -> str:

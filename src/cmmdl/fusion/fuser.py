@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +20,13 @@ from cmmdl.files.levels import stretch as stretched
 from cmmdl.files.notes import ResultNote
 from cmmdl.files.pictures import Picture, Result, Source
 from cmmdl.files.ranges import Given, Side
-from cmmdl.fusion.fitting import check_same_size, colour_note, resized_to_fit
+from cmmdl.files.thermal import Thermal
+from cmmdl.fusion.fitting import check_same_size, colour_note
+from cmmdl.fusion.laying import Laid
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
-from cmmdl.fusion.placing import Placed, covered, place
+from cmmdl.fusion.pip import window
+from cmmdl.fusion.placing import covered
+from cmmdl.fusion.sources import lay_sources
 from cmmdl.fusion.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 from cmmdl.runtimes.choice import open_backend
 from cmmdl.runtimes.memory import available_bytes, is_out_of_memory
@@ -106,8 +112,8 @@ class Fuser:
 
     def __call__(
         self,
-        ir: Source | Picture,
-        vis: Source | Picture,
+        ir: Source | Picture | Thermal,
+        vis: Source | Picture | None = None,
         *,
         ir_range: Given = None,
         vis_range: Given = None,
@@ -120,6 +126,8 @@ class Fuser:
         zoom: float = 1.0,
         rotate: float = 0.0,
         grid: Literal["vis", "overlap", "ir"] | None = None,
+        ir_palette: str | None = None,
+        invert_ir: bool = False,
     ) -> Result:
         """Fuses one pair, or a batch of pairs given as tensors; :meth:`batch` takes arrays of several pairs.
 
@@ -127,7 +135,9 @@ class Fuser:
             ir: Infrared, or MRI: a path, a Pillow picture, an array ``(H, W)`` or ``(H, W, 3)``, or a tensor
                 ``(H, W)``, ``(C, H, W)`` or ``(B, C, H, W)``: three grey ones as ``(3, H, W)`` are one RGB picture.
                 Whole numbers of any usual type, or floats in [0, 1].
+                Temperatures of :func:`cmmdl.read_thermal`, or a radiometric JPEG, are laid on the visible picture.
             vis: Visible, or CT, PET, SPECT; of the same size. The result is of its kind; of paths it is an array.
+                Left out, it is the photo within the radiometric JPEG.
             ir_range: The values of ``ir`` that mean black and white, others are clipped: ``(7000, 8500)``, percentages
                 ``"1%:99%"``, or ``"auto"``, which takes what the values of this call span where they use less than half
                 of their type; a batch shares it, ``"each"`` does not. By default the type's, with a warning where
@@ -143,18 +153,35 @@ class Fuser:
             shift: Moves ``ir`` right and down, in pixels of ``vis``.
             zoom: Enlarges ``ir`` about the middle of ``vis``.
             rotate: Turns ``ir`` clockwise about the same point, in degrees.
-            grid: Whose pixels the result has: ``"vis"`` (default), ``"overlap"`` or ``"ir"``.
+            grid: Whose pixels the result has: ``"vis"``, ``"overlap"`` for its part in the infrared field of view, or
+                ``"ir"``. By default ``"overlap"`` for the photo within a radiometric JPEG, else ``"vis"``.
+            ir_palette: The palette that ``ir`` is painted in, to take its values back: a name, or ``"auto"`` to
+                recognise it.
+            invert_ir: Whether black is hot in ``ir``.
 
         Returns:
-            The fused picture, exactly as high and wide as ``vis`` unless ``grid`` says otherwise; of three channels
-            if ``vis`` has three or the colour is that of ``ir``, else of one.
+            The fused picture, exactly as high and wide as ``vis`` unless ``grid`` says otherwise; of three channels if
+            ``vis`` has three or the colour is that of ``ir``, else of one.
 
         Raises:
             UserError: If a picture cannot be read or used; the message names it and says what to do.
         """
         stored = None if transform is None else Path(transform)
         asked = FuseOptions(
-            ir_range, vis_range, depth, chroma, resize_ir, align, stored, shift, zoom, rotate, grid, check=False
+            ir_range,
+            vis_range,
+            depth,
+            chroma,
+            resize_ir,
+            align,
+            stored,
+            shift,
+            zoom,
+            rotate,
+            grid,
+            check=False,
+            ir_palette=ir_palette,
+            invert_ir=invert_ir,
         )
         return self.fuse(ir, vis, asked)
 
@@ -181,7 +208,9 @@ class Fuser:
         fused: Any = self.fuse(one, two, options)
         return fused[:, 0] if is_tensor(fused) and vis.ndim == 3 and fused.shape[1] == 1 else fused
 
-    def fuse(self, ir: Source | Picture, vis: Source | Picture, options: FuseOptions = DEFAULTS) -> Result:
+    def fuse(
+        self, ir: Source | Picture | Thermal, vis: Source | Picture | None = None, options: FuseOptions = DEFAULTS
+    ) -> Result:
         """As a call, with its options as one value.
 
         Args:
@@ -190,17 +219,77 @@ class Fuser:
             options: What is asked for.
         """
         with _memory_errors():
-            one, two = self.take(ir, "infrared", options.ir_range), self.take(vis, "visible", options.vis_range)
-            dtype = pictures.result_dtype(two, options.depth)
-            one = resized_to_fit(one, two) if options.resize_ir else one
-            placed = place(one, two, options, self.note) if options.placed else Placed(one, two)
-            one, two = placed.ir, placed.vis
-            check_same_size(one, two)
-            self._tell(one, two)
-            luma = two.luma()
-            fused = self.fuse_luma(alike(one.luma(), luma), luma)
-            fused = covered(stretched(fused) if self.stretch else fused, luma, placed.cover)
-            return pictures.give(fused, like=two, colour=_colour_of(one, two, options.chroma), dtype=dtype)
+            return self.fuse_laid(self.lay(ir, vis, options), options)
+
+    def lay(
+        self,
+        ir: Source | Picture | Thermal,
+        vis: Source | Picture | None,
+        options: FuseOptions = DEFAULTS,
+        *,
+        files: bool = False,
+    ) -> Laid:
+        """The first of three steps of a call: reads a pair and lays both on one grid, for example in another thread.
+
+        Args:
+            ir: As in a call.
+            vis: As in a call.
+            options: What is asked for.
+            files: Whether floats beyond [0, 1] in a TIFF are degrees Celsius, as on the command line.
+
+        Raises:
+            UserError: If something cannot be read or used, or the sizes differ.
+        """
+        return lay_sources(ir, vis, options, self.take, self.note, files=files)
+
+    def fuse_laid(self, laid: Laid, options: FuseOptions = DEFAULTS) -> Result:
+        """Fuses what :meth:`lay` gave; where its infrared picture does not reach, the visible one stays."""
+        with _memory_errors():
+            return self.finish(self.fused_luma(laid, options), laid, options)
+
+    def fused_luma(
+        self, laid: Laid, options: FuseOptions = DEFAULTS, lumas: tuple[Pixels, Pixels] | None = None
+    ) -> Pixels:
+        """The second step: ``(B, 1, H, W)`` floats in [0, 1]; ``lumas`` if they are known already.
+
+        Raises:
+            UserError: If the sizes differ.
+        """
+        check_same_size(laid.ir, laid.vis)
+        self._tell(laid.ir, laid.vis)
+        ir, vis = lumas or self.lumas(laid)
+        fused = window(ir, vis, options.pip) if options.pip else self.fuse_luma(ir, vis)
+        return covered(stretched(fused) if self.stretch else fused, vis, laid.cover)
+
+    def lumas(self, laid: Laid) -> tuple[Pixels, Pixels]:
+        """What the network is given: both lumas, ``(B, 1, H, W)`` floats in [0, 1], of the kind of ``vis``."""
+        luma = laid.vis.luma()
+        return alike(laid.ir.luma(), luma), luma
+
+    def finish(self, luma: Pixels, laid: Laid, options: FuseOptions) -> Result:
+        """The last step: levels, colour and depth."""
+        if options.levels is not None:
+            low, high = options.levels
+            luma = ((luma - low) / (high - low)).clip(0, 1)
+        dtype = pictures.result_dtype(laid.vis, options.depth)
+        return pictures.give(luma, like=laid.vis, colour=_colour_of(laid.ir, laid.vis, options.chroma), dtype=dtype)
+
+    def at_once(self, height: int, width: int) -> int:
+        """How many pictures of a size fit into the memory that is free now, at least one."""
+        return int(max(1, min(1024, self._pixels_that_fit() / (height * width))))
+
+    def side_by_side(self, count: int) -> list[Fuser]:
+        """Fusers for up to so many threads, each of which fuses pictures on a core of its own; results are the same.
+
+        Returns:
+            One a thread, fewer where the runtime is better off with all cores on one picture.
+        """
+        fusers = []
+        for backend in self.backend.side_by_side(count):
+            fuser = copy.copy(self)
+            fuser.backend = backend
+            fusers.append(fuser)
+        return fusers
 
     def _tell(self, ir: Picture, vis: Picture) -> None:
         """Says what is worth knowing about two pictures, each kind once a side."""
@@ -228,10 +317,12 @@ class Fuser:
         tile = side if height * width <= fitting else max(SMALLEST_TILE, isqrt(int(fitting)) // 32 * 32)
         while True:
             try:
-                return self._tiled(ir, vis, tile)
+                with _memory_errors():
+                    return self._tiled(ir, vis, tile)
             except _OutOfMemoryError:
                 if tile <= SMALLEST_TILE:
                     raise
+            gc.collect()  # maps of the failed call that an error's traceback holds in a ring
             tile = max(SMALLEST_TILE, min(tile, side) // 2)
 
     def _tiled(self, ir: Pixels, vis: Pixels, tile: int) -> Pixels:

@@ -30,11 +30,13 @@ class Placed:
         ir: Infrared picture.
         vis: Visible picture, of the same size.
         cover: ``(H, W)`` share of the fused picture in the result, the rest is the visible one; ``None`` where all is.
+        alignment: How they were laid on each other; ``None`` where they were not.
     """
 
     ir: Picture
     vis: Picture
     cover: NDArray[np.float32] | None = None
+    alignment: Alignment | None = None
 
 
 def place(ir: Picture, vis: Picture, options: FuseOptions, note: Note) -> Placed:
@@ -66,6 +68,7 @@ def place(ir: Picture, vis: Picture, options: FuseOptions, note: Note) -> Placed
         replace(ir, pixels=channels_first(warped)),
         replace(vis, pixels=channels_first(grid.vis(second))),
         None if cover.min() == 1 else cover,
+        found,
     )
 
 
@@ -74,6 +77,8 @@ def base(
 ) -> Alignment:
     """The transform before anything is moved by hand: stored, found, or plain resizing."""
     sizes = (first.shape[1], first.shape[0]), (second.shape[1], second.shape[0])
+    if isinstance(options.transform, Alignment):
+        return options.transform.resized(*sizes)
     if options.transform is not None:
         return stored(str(options.transform), *sizes, ir.name)
     if options.align is None:
@@ -99,7 +104,7 @@ def stored(path: str, ir_size: tuple[int, int], vis_size: tuple[int, int], name:
     Raises:
         UnusableError: If it was stored as a failure, or for pictures of another aspect.
     """
-    found = _loaded(path)
+    found = _loaded(path, _changed(path))
     if not found.ok:
         raise UnusableError(
             f"{path}: holds no sure transform (status {found.status}); write another with `cmmdl align`"
@@ -116,8 +121,13 @@ def stored(path: str, ir_size: tuple[int, int], vis_size: tuple[int, int], name:
 
 
 @lru_cache(maxsize=4)
-def _loaded(path: str) -> Alignment:
+def _loaded(path: str, changed: int) -> Alignment:
+    """The transform of a file as it was when it was last changed."""
     return load(path)
+
+
+def _changed(path: str) -> int:
+    return Path(path).stat().st_mtime_ns if Path(path).exists() else 0
 
 
 def nudged(found: Alignment, options: FuseOptions) -> Alignment:

@@ -78,6 +78,19 @@ def _channel_planes(fused: np.ndarray, ir: np.ndarray, vis: np.ndarray) -> Plane
     return planes, _plane(ir).expand_as(planes), _plane(vis).expand_as(planes)
 
 
+def _rgb_planes(fused: np.ndarray, ir: np.ndarray, vis: np.ndarray) -> Planes:
+    """Channel by channel, grey pictures as three equal ones; one grey plane where all three are grey."""
+    pictures = _plane(fused), _plane(ir), _plane(vis)
+    count = max(len(planes) for planes in pictures)
+    first, second, third = (planes.expand(count, *planes.shape[1:]) for planes in pictures)
+    return first, second, third
+
+
+def _half(form: Form) -> Form:
+    """The mean over both sources of what is otherwise their sum."""
+    return lambda fused, ir, vis: form(fused, ir, vis) / 2
+
+
 _TABLE = ("EN", "SD", "SF", "MI", "SCD", "VIF", "Qabf", "SSIM", "AG", "MSE", "CC", "PSNR")
 _TWELVE: dict[str, Form] = {name: METRICS[name] for name in _TABLE}
 _VIFB: dict[str, Form] = {
@@ -94,6 +107,12 @@ _VIFB: dict[str, Form] = {
     "SSIM": vifb.ssim,
     "QCB": METRICS["QCB"],
     "QCV": METRICS["QCV"],
+}
+_VFBENCH: dict[str, Form] = {
+    "VIF": _half(METRICS["VIF"]),
+    "SSIM": _half(vifb.ssim),
+    "MI": METRICS["MI"],
+    "Qabf": METRICS["Qabf"],
 }
 _ALL = (
     Convention(
@@ -115,6 +134,13 @@ _ALL = (
         "stretched pictures, PSNR from its own RMSE.",
         _channel_planes,
         _VIFB,
+    ),
+    Convention(
+        "vfbench",
+        "The picture metrics of video fusion tables: channel by channel in RGB; VIF and SSIM as means over the "
+        "sources, SSIM with an 11x11 Gaussian window (σ 1.5) and constants for 0..255; MI in nats, summed; Qabf.",
+        _rgb_planes,
+        _VFBENCH,
     ),
     Convention(
         "paper",

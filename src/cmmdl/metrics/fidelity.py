@@ -38,7 +38,7 @@ def vif(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     levels, a, b = grey_levels(fused, ir, vis, smallest=41)
     middle = levels.detach().mean((1, 2, 3), keepdim=True)  # moments do not see it, float32 rounding does
     pictures = torch.cat((levels, a, b), 1) - middle
-    information = torch.zeros(())
+    information = levels.new_zeros(())
     for scale in range(4):
         size = 2 ** (4 - scale) + 1
         taps = gaussian(size, size / 5)

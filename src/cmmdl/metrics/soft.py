@@ -18,7 +18,7 @@ def _shares(levels: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     if bins < 4:
         raise ValueError(f"a soft histogram needs at least 4 bins, not {bins}")
     position = 1 + (bins - 3) * (levels / 255).clamp(0, 1).flatten(2)
-    nearest = position.detach().round()
+    nearest = position.detach().round().nan_to_num(1.0)  # what is not a number has a bin and no share of it
     t = position - nearest
     index = torch.cat((nearest - 1, nearest, nearest + 1), 1).long()
     return index, torch.cat(((0.5 - t) ** 2 / 2, 0.75 - t**2, (0.5 + t) ** 2 / 2), 1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import conv2d, pad
 
 STRIP = 1 << 17
 """Values in a strip of a picture that is worked on at a time: 1 MiB in float64."""
@@ -20,6 +21,8 @@ class _Separable(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rows: Sequence[float], columns: Sequence[float]) -> Tensor:
         ctx.taps = rows, columns
+        if x.device.type == "cuda":
+            return _convolve(x, rows, columns)
         return _slide(_slide(x, rows, -2), columns, -1)
 
     @staticmethod
@@ -36,6 +39,27 @@ def _slide(x: Tensor, taps: Sequence[float], dim: int) -> Tensor:
         if weight:
             total.add_(x.narrow(dim, start, length), alpha=weight)
     return total
+
+
+def _convolve(x: Tensor, rows: Sequence[float], columns: Sequence[float]) -> Tensor:
+    """The same by two depthwise convolutions: on a GPU two kernels instead of one a tap.
+
+    Depthwise, because those of float32 are computed in float32: cuDNN's dense ones may round to TF32, which leaves
+    nothing of a difference of moments.
+    """
+    maps = x.reshape(1, -1, *x.shape[-2:])
+    maps = maps.repeat(1, 2, 1, 1) if maps.shape[1] == 1 else maps  # a single map would be a dense convolution
+    for taps, shape in ((rows, (-1, 1)), (columns, (1, -1))):
+        kernel = _kernel(tuple(taps), x.dtype, x.device).view(1, 1, *shape).expand(maps.shape[1], -1, -1, -1)
+        maps = conv2d(maps, kernel.contiguous(), groups=maps.shape[1])
+    return maps[:, : x[..., 0, 0].numel()].reshape(*x.shape[:-2], *maps.shape[-2:])
+
+
+@lru_cache(maxsize=64)
+def _kernel(taps: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Taps on a device, copied there once: a copy in each step would make it wait."""
+    with torch.inference_mode(False):
+        return torch.tensor(taps, dtype=dtype, device=device)
 
 
 def separable(x: Tensor, rows: Sequence[float], columns: Sequence[float]) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmmdl.models.camera import BlendFusion, EdgesFusion
 from cmmdl.models.classical import (
     AnisotropicDiffusionFusion,
     GradientTransferFusion,
@@ -106,5 +107,7 @@ BASELINES: dict[str, type[nn.Module]] = {
     "tif": TwoScaleFusion,
     "adf": AnisotropicDiffusionFusion,
     "gtf": GradientTransferFusion,
+    "edges": EdgesFusion,
+    "blend": BlendFusion,
 }
 """Name on the command line → class; each is built without arguments."""

@@ -52,8 +52,8 @@ if TYPE_CHECKING:
         SubNetwork,
     )
 
-BAND_PIXELS = 24 * 640
-"""Pixels in one band at most, halo not counted: 4 MiB of 64 float32 channels."""
+BAND_PIXELS = 16 * 640
+"""Pixels in one band at most, halo not counted: 2.5 MiB of 64 float32 channels."""
 
 LEAST_ROWS = 4
 """Rows of a band beside each row of its halo, however wide the picture is: a halo costs time."""
@@ -101,29 +101,41 @@ def _fuse(model: CMMDL, ir: Tensor, vis: Tensor) -> Tensor:
 
 def encode(encoder: Encoder, image: Tensor) -> Tensor:
     """The encoder: luma to features."""
+    x = embed(encoder, image)
+    for block in encoder.blocks:
+        x = restormer(cast("RestormerBlock", block), x)
+    return x
+
+
+def embed(encoder: Encoder, image: Tensor) -> Tensor:
+    """The encoder's first convolution."""
     x = empty(image, encoder.embed.out_channels)
 
-    def embed(band: Band) -> None:
+    def work(band: Band) -> None:
+        rows = band.wider(1)
         with without_autocast(image):
-            band.put(x, band.cut(encoder.embed(band.wider(1).of(image)), band.wider(1)))
+            band.put(x, band.cut(encoder.embed(rows.of(image)), rows))
 
-    share(embed, bands(image))
-    for block in encoder.blocks:
-        x = restormer(block, x)  # type: ignore[arg-type]
+    share(work, bands(image))
     return x
 
 
 def decode(decoder: Decoder, x: Tensor) -> Tensor:
     """The decoder: features to luma."""
     for block in decoder.blocks:
-        x = restormer(block, x)  # type: ignore[arg-type]
+        x = restormer(cast("RestormerBlock", block), x)
+    return draw(decoder, x)
+
+
+def draw(decoder: Decoder, x: Tensor) -> Tensor:
+    """The decoder's last convolutions."""
     fused = empty(x, 1)
 
-    def draw(band: Band) -> None:
+    def work(band: Band) -> None:
         rows = band.wider(2)
         band.put(fused, band.cut(decoder.draw(rows.of(x)), rows))
 
-    share(draw, bands(x, halo=2))
+    share(work, bands(x, halo=2))
     return fused
 
 
@@ -248,8 +260,7 @@ def polar(fdlb: FDLB, x: Tensor, pre: nn.Module) -> tuple[Tensor, Tensor]:
     """Amplitudes and phases ``(1, C, H, W // 2 + 1)``, planar."""
     picture = planar(x)
     share(lambda band: band.put(picture, pre(at_least_float32(band.of(x))) + EPS), bands(x))
-    half = picture[..., : x.shape[-1] // 2 + 1]
-    amplitude, phase = planar(half), planar(half)
+    amplitude, phase = planar(picture[..., : x.shape[-1] // 2 + 1], count=2).split(1)
 
     def transform(group: slice) -> None:
         amplitude[:, group], phase[:, group] = fdlb.fourier.polar(picture[:, group])
@@ -521,8 +532,17 @@ def empty_lines(x: Tensor, channels: int, rows: int) -> Tensor:
     return x.new_empty(1, rows, x.shape[-1], channels).permute(0, 3, 1, 2)
 
 
-def planar(x: Tensor) -> Tensor:
-    """A map like another that lies channel by channel, at least in float32, as Fourier transforms want it."""
+def planar(x: Tensor, count: int = 1) -> Tensor:
+    """Maps like another that lie channel by channel, at least in float32, as Fourier transforms want them.
+
+    Args:
+        x: ``(1, C, H, W)``.
+        count: How many, one after the other in the same place.
+
+    Returns:
+        ``(count, C, H, W)``.
+    """
     _, channels, height, width = x.shape
-    flat = room((1, channels, 1, height * width + SPACING), at_least_float32(x[:0]).dtype, torch.contiguous_format)
-    return flat[..., : height * width].view(x.shape)
+    dtype = at_least_float32(x[:0]).dtype
+    flat = room((count, channels, 1, height * width + SPACING), dtype, torch.contiguous_format)
+    return flat[..., : height * width].view(count, channels, height, width)

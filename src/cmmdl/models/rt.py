@@ -215,6 +215,8 @@ class CMMDLRT(nn.Module):
 def modulate(x: Tensor, control: Tensor) -> Tensor:
     """``x * gain + shift``, both from the coarser ``control``, which has twice the channels; the gain is in (0, 2)."""
     gain, shift = control.chunk(2, dim=1)
-    control = torch.cat([2 * torch.sigmoid(gain), shift], dim=1)
-    gain, shift = F.interpolate(control, scale_factor=BLOCK / SHUFFLE, mode="bilinear").chunk(2, dim=1)
+    gain, shift = (
+        F.interpolate(coarse, scale_factor=BLOCK / SHUFFLE, mode="bilinear")  # one by one: halves would be copied
+        for coarse in (2 * torch.sigmoid(gain), shift)
+    )
     return x * gain + shift

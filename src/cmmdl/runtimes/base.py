@@ -44,3 +44,11 @@ class Backend(Protocol):
     def describe(self) -> str:
         """The device and the runtime in words, for example ``cpu (AMD EPYC 7B13, 2 threads)``."""
         ...
+
+    def side_by_side(self, count: int) -> list[Backend]:
+        """The same network for up to so many threads that each fuse a picture, on one core each.
+
+        Returns:
+            One backend a thread; fewer where the runtime is better off with all cores on one picture.
+        """
+        ...

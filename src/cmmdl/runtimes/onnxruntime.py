@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cmmdl.errors import UserError
 from cmmdl.files.arrays import Pixels
+from cmmdl.runtimes.base import Backend
 from cmmdl.runtimes.device import cpu_name, cpu_threads
 from cmmdl.runtimes.memory import BYTES_PER_PIXEL_WHOLE
 from cmmdl.runtimes.signature import Signature, from_text, sides_of
@@ -18,7 +19,8 @@ class OnnxBackend:
     """An ``.onnx`` file, as a `cmmdl.runtimes.Backend`.
 
     ONNX Runtime keeps freed memory for the next picture, which saves a quarter of the time; its plan of where in memory
-    each map will lie is off, since with it more is kept than is needed.
+    each map will lie is off, since with it more is kept than is needed. Threads that wait sleep: where they spin, as by
+    default, a fifth of a frame's processor time is waiting, and on a busy computer the frame takes longer too.
 
     Args:
         path: Has two inputs, ``ir`` and ``vis``, of ``(B, 1, H, W)`` float32.
@@ -56,6 +58,7 @@ class OnnxBackend:
         options.intra_op_num_threads = self.threads
         options.log_severity_level = 3
         options.enable_mem_pattern = False
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return options
 
     def run(self, ir: Pixels, vis: Pixels) -> NDArray[Any]:
@@ -67,6 +70,10 @@ class OnnxBackend:
             if "alloc" in str(error):
                 raise MemoryError(str(error)) from error
             raise
+
+    def side_by_side(self, count: int) -> list[Backend]:
+        """One session of one thread, which the threads that call it bring themselves."""
+        return [OnnxBackend(self._arguments[0], threads=1)] * count if count > 1 else [self]
 
     def describe(self) -> str:
         """The device and the runtime in words."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cmmdl.errors import UserError
 from cmmdl.files.arrays import Pixels
+from cmmdl.runtimes.base import Backend
 from cmmdl.runtimes.device import cpu_name, cpu_threads
 from cmmdl.runtimes.memory import BYTES_PER_PIXEL_WHOLE
 from cmmdl.runtimes.signature import Signature, from_text, sides_of
@@ -25,6 +26,7 @@ class OpenVinoBackend:
         path: An ``.xml`` file of OpenVINO, whose ``.bin`` lies beside it, or an ``.onnx`` file; with two inputs
             ``ir`` and ``vis`` of ``(B, 1, H, W)`` float32.
         threads: CPU threads; ``None`` asks `cmmdl.runtimes.device.cpu_threads`.
+        streams: Pictures that are computed at once, each on its share of the threads.
         bfloat16: Compute in bfloat16 where the processor can. OpenVINO would do so by itself; here it is asked for.
 
     Raises:
@@ -35,9 +37,11 @@ class OpenVinoBackend:
     device = "cpu"
     model = None
 
-    def __init__(self, path: str | Path, *, threads: int | None = None, bfloat16: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, *, threads: int | None = None, bfloat16: bool = False, streams: int = 1
+    ) -> None:
         core = import_openvino().Core()
-        self._arguments = (path, threads, bfloat16)
+        self._arguments = (path, threads, bfloat16, streams)
         self.threads = threads or cpu_threads()
         model = read_network(core, Path(path))
         self.signature = _signature(model, str(path))
@@ -46,9 +50,10 @@ class OpenVinoBackend:
         self.bytes_per_pixel = self.signature.bytes_per_pixel or BYTES_PER_PIXEL_WHOLE
         settings = {
             "INFERENCE_NUM_THREADS": self.threads,
-            "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         }
+        apart = {"NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}
+        settings |= {"PERFORMANCE_HINT": "LATENCY"} if streams == 1 else apart
         self._compiled = core.compile_model(model, "CPU", settings)
         self._requests = threading.local()
 
@@ -60,6 +65,11 @@ class OpenVinoBackend:
         if not hasattr(self._requests, "mine"):
             self._requests.mine = self._compiled.create_infer_request()
         return self._requests.mine
+
+    def side_by_side(self, count: int) -> list[Backend]:
+        """The network compiled anew with a stream for each thread; none is tied to a core."""
+        path, _, bfloat16, _ = self._arguments
+        return [OpenVinoBackend(path, threads=count, bfloat16=bfloat16, streams=count)] * count if count > 1 else [self]
 
     def run(self, ir: Pixels, vis: Pixels) -> NDArray[Any]:
         """Fuses ``(B, 1, H, W)`` float32."""
@@ -125,6 +135,6 @@ def _metadata(model: Any) -> dict[str, str]:
     return {}
 
 
-def _reopen(path: str | Path, threads: int | None, bfloat16: bool) -> OpenVinoBackend:
+def _reopen(path: str | Path, threads: int | None, bfloat16: bool, streams: int) -> OpenVinoBackend:
     """A backend as it was before it was pickled."""
-    return OpenVinoBackend(path, threads=threads, bfloat16=bfloat16)
+    return OpenVinoBackend(path, threads=threads, bfloat16=bfloat16, streams=streams)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from cmmdl.files.images import Note
 from cmmdl.models.allocator import reuse_memory
 from cmmdl.models.cmmdl import CMMDL
 from cmmdl.models.rt import CMMDLRT
+from cmmdl.runtimes.base import Backend
 from cmmdl.runtimes.device import cpu_cores, describe_device, find_device
 from cmmdl.runtimes.memory import (
     BYTES_PER_PIXEL_WHOLE,
@@ -92,7 +94,7 @@ class TorchBackend:
 
     def _run(self, ir: Pixels, vis: Pixels) -> Pixels:
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
-        with torch.no_grad(), autocast:
+        with torch.no_grad(), autocast, whole_float32():
             return self.model(self._tensor(ir), self._tensor(vis)).to(torch.float32)
 
     def _move_to_cpu(self, error: Exception) -> None:
@@ -113,8 +115,20 @@ class TorchBackend:
         """The device in words."""
         return describe_device(self.device)
 
+    def side_by_side(self, count: int) -> list[Backend]:
+        """Itself: torch has one pool of threads for the whole process, and a GPU one queue."""
+        return [self]
+
     def _tensor(self, pixels: Pixels) -> torch.Tensor:
         return (pixels if is_tensor(pixels) else torch.from_numpy(pixels)).to(self.device, self.dtype)
+
+
+def whole_float32() -> AbstractContextManager[None]:
+    """Float32 as it is in cuDNN's convolutions, which else round to TF32: that moves pixels by 0.1 grey level."""
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(  # type: ignore[no-any-return]
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    )
 
 
 def _cannot_do(error: Exception) -> bool:

@@ -14,7 +14,7 @@ from cmmdl.files.ranges import parse_range
 from cmmdl.models.cmmdl import CMMDLConfig
 from cmmdl.models.networks import NETWORKS
 from cmmdl.models.rt import CMMDLRTConfig
-from cmmdl.training.losses import SPREAD, TERMS
+from cmmdl.training.losses import FINE, SPREAD, TERMS
 
 AtLeast0 = Annotated[int, Field(ge=0)]
 AtLeast1 = Annotated[int, Field(ge=1)]
@@ -89,7 +89,7 @@ def _known(names: tuple[str, ...]) -> AfterValidator:
 
 
 Weights = Annotated[dict[str, float], _known(TERMS)]
-Targets = Annotated[dict[str, float], _known(tuple(SPREAD))]
+Targets = Annotated[dict[str, float], _known((*SPREAD, FINE))]
 
 
 def _is_device(name: str) -> str:
@@ -158,6 +158,22 @@ class LossConfig(Section):
     blend: AtLeast0 = 0
 
 
+class Phase(Section):
+    """A later part of the run. What it leaves out stays as it was.
+
+    Attributes:
+        start: The step, from 0, that it begins with.
+        crop: As ``data.crop``.
+        batch: As ``data.batch``.
+        terms: As ``loss.terms``, all of them.
+    """
+
+    start: AtLeast1
+    crop: Annotated[int, Field(ge=16)] | None = None
+    batch: Annotated[int, Field(ge=2)] | None = None
+    terms: Weights | None = None
+
+
 class OptimConfig(Section):
     """How the parameters move.
 
@@ -185,6 +201,12 @@ class OptimConfig(Section):
     halve_every: AtLeast1 = 5000
     clip: NotNegative = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+
+    @model_validator(mode="after")
+    def _betas_are_decays(self) -> OptimConfig:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must both be at least 0 and below 1, not {list(self.betas)}")
+        return self
 
 
 class ValidationConfig(Section):
@@ -216,6 +238,14 @@ class ValidationConfig(Section):
     ir_range: str = "auto"
     vis_range: str | None = None
 
+    @model_validator(mode="after")
+    def _crop_can_be_scored(self) -> ValidationConfig:
+        if 0 < self.crop < VIF_SIDE:
+            raise ValueError(
+                f"crop must be 0 or at least {VIF_SIDE}, the smallest that VIF is defined on, not {self.crop}"
+            )
+        return self
+
 
 class RunConfig(Section):
     """The run itself.
@@ -228,7 +258,11 @@ class RunConfig(Section):
         init: Weights to start from: a name of ``cmmdl models`` or a file. The ``model`` table is then theirs,
             but for ``model.border``.
         device: ``auto`` takes the GPU where there is one, as fusing does; else ``cpu``, ``cuda:1``, ``mps``, ...
+        checkpointing: Compute the full network's blocks again in the backward pass rather than keep them: less memory,
+            more time, the same result.
         precision: ``auto`` is bfloat16 on GPUs that have it and float32 elsewhere.
+        graph: ``auto`` records a step as a CUDA graph and replays it, where one process trains on a CUDA device: see
+            ``cmmdl.training.graph``. ``off`` never does.
         threads: CPU threads; 0 leaves PyTorch's choice.
         save_every: Steps between checkpoints.
         save_minutes: Minutes between checkpoints, whichever comes first; 0 counts steps alone.
@@ -244,6 +278,8 @@ class RunConfig(Section):
     init: str | None = None
     device: Device = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    checkpointing: bool = False
+    graph: Literal["auto", "off"] = "auto"
     threads: AtLeast0 = 0
     save_every: AtLeast1 = 500
     save_minutes: NotNegative = 10.0
@@ -291,7 +327,10 @@ AnyModelConfig = Annotated[
 
 
 class TrainConfig(Section):
-    """Everything that ``cmmdl train`` can be told; one attribute a table of the TOML file."""
+    """Everything that ``cmmdl train`` can be told; one attribute a table of the TOML file.
+
+    ``phases`` is a list of tables, ``[[phases]]``: later parts of the run, in order.
+    """
 
     data: DataConfig = DataConfig()
     model: AnyModelConfig = ModelConfig()
@@ -299,6 +338,7 @@ class TrainConfig(Section):
     optim: OptimConfig = OptimConfig()
     val: ValidationConfig = ValidationConfig()
     run: RunConfig = RunConfig()
+    phases: tuple[Phase, ...] = ()
 
     @model_validator(mode="after")
     def _network_is_possible(self) -> TrainConfig:
@@ -307,16 +347,28 @@ class TrainConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _crop_is_large_enough(self) -> TrainConfig:
-        least = 2 * self.loss.margin + (VIF_SIDE if self.loss.terms.get("vif") or self.loss.start.get("vif") else 16)
+    def _crops_are_large_enough(self) -> TrainConfig:
+        vif = any(
+            terms.get("vif") for terms in (self.loss.terms, self.loss.start, *(p.terms or {} for p in self.phases))
+        )
+        least = 2 * self.loss.margin + (VIF_SIDE if vif else 16)
         if self.data.crop < least:
             raise ValueError(f"data.crop must be at least {least} with these loss terms and loss.margin")
+        if any(phase.crop and phase.crop < least for phase in self.phases):
+            raise ValueError(f"phases: each crop must be at least {least} with these loss terms and loss.margin")
+        return self
+
+    @model_validator(mode="after")
+    def _phases_are_in_order(self) -> TrainConfig:
+        starts = [phase.start for phase in self.phases]
+        if starts != sorted(set(starts)):
+            raise ValueError(f"phases must begin one after the other, not at {', '.join(map(str, starts))}")
         return self
 
 
 HARMLESS = (
-    "val.", "run.folder", "run.stop_after", "run.threads", "run.save_every", "run.save_minutes", "run.keep",
-    "run.log_every", "run.samples_every", "data.memory_mb", "data.workers", "model.border",
+    "val.", "run.folder", "run.stop_after", "run.threads", "run.checkpointing", "run.save_every", "run.save_minutes",
+    "run.keep", "run.log_every", "run.samples_every", "data.memory_mb", "data.workers", "model.border",
 )  # fmt: skip
 """Settings that a resumed run may change: they do not touch the weights."""
 

@@ -1,13 +1,13 @@
-"""Crops of picture pairs, each a pure function of the seed and its number.
+"""Crops of picture pairs, each a pure function of the seed, its number and its size.
 
-Crop ``n`` is the same whatever was drawn before, in whatever process: position ``p`` of step ``s`` in batches of ``B``
-is number ``s * B + p``. A resumed run needs no sampler state, and N processes see what one would.
+Crop ``n`` is the same whatever was drawn before, in whatever process; all crops of a run are counted through. A resumed
+run needs no sampler state, and N processes see what one would.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -203,28 +203,33 @@ class Crops(Dataset[dict[str, Any]]):
         if bad:
             raise UserError(f"{len(bad)} bad training pairs: {short_list(bad)}")
 
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        """Crop ``number``: ``ir``, ``vis`` and ``mask`` as ``(1, crop, crop)`` float32 in [0, 1], and its ``name``."""
+    def __getitem__(self, numbered: int | tuple[int, int]) -> dict[str, Any]:
+        """A crop by its number, or its number and side in pixels; the side is ``data.crop`` if it is not given.
+
+        Returns:
+            ``ir``, ``vis`` and ``mask`` as ``(1, side, side)`` float32 in [0, 1], and its ``name``.
+        """
+        number, size = numbered if isinstance(numbered, tuple) else (numbered, self.config.crop)
         rng = np.random.default_rng([self.seed, number])
         for _ in range(CONTRAST_TRIES):
-            planes, name = self._draw(rng)
+            planes, name = self._draw(rng, size)
             if min(contrast(planes[0]), contrast(planes[1])) >= self.config.min_contrast:
                 break
         planes[:2] = jitter_gamma(planes[:2], self.config.jitter, rng)
         ir, vis, mask = torch.from_numpy(np.ascontiguousarray(planes)).unsqueeze(1)
         return {"ir": ir, "vis": vis, "mask": mask, "name": name}
 
-    def _draw(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], str]:
-        """One crop ``(3, crop, crop)`` in [0, 1] and where it was taken from."""
+    def _draw(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.float32], str]:
+        """One crop ``(3, size, size)`` in [0, 1] and where it was taken from."""
         config = self.config
         pairs = self.pairs[int(rng.choice(len(self.pairs), p=self._chances))]
         pair = pairs[int(rng.integers(len(pairs)))]
         low, high = config.scale
-        side = max(1, round(config.crop / float(np.exp(rng.uniform(np.log(low), np.log(high))))))
+        side = max(1, round(size / float(np.exp(rng.uniform(np.log(low), np.log(high))))))
         planes = reflect_up(pair.load(), side)
         top, left = (int(rng.integers(length - side + 1)) for length in planes.shape[1:])
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        crop = resize(planes[:, top : top + side, left : left + side], config.crop)
+        crop = resize(planes[:, top : top + side, left : left + side], size)
         if config.rotate:
             crop = np.rot90(crop, turns, axes=(1, 2))
         if config.flip and mirror:
@@ -269,11 +274,3 @@ def jitter_gamma(planes: NDArray[np.float32], strength: float, rng: np.random.Ge
     """Each plane to a power of its own, between ``exp(-strength)`` and ``exp(strength)``: brightness, range kept."""
     powers = np.exp(rng.uniform(-strength, strength, size=(len(planes), 1, 1)))
     return planes if strength == 0 else (planes**powers).astype(np.float32)
-
-
-def batch_numbers(first_step: int, steps: int, batch: int, rank: int, processes: int) -> Iterator[list[int]]:
-    """The crop numbers that one process takes in each step: its equal share of the global batch."""
-    share = batch // processes
-    for step in range(first_step, steps):
-        start = step * batch + rank * share
-        yield list(range(start, start + share))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -19,18 +20,17 @@ class Journal:
     Args:
         folder: Run folder; ``log.jsonl`` and the TensorBoard events go there.
         first_step: Steps already done; later entries of an interrupted run are hidden from there on.
-        steps: Steps in all.
-        batch: Pairs a step.
+        pairs: Pairs taken by those steps, and by all steps of the run.
         active: Whether this is the main process.
 
     Raises:
         UserError: If TensorBoard is not installed.
     """
 
-    def __init__(self, folder: Path, first_step: int, steps: int, batch: int, *, active: bool) -> None:
-        self.active, self.batch, self.log = active, batch, folder / "log.jsonl"
+    def __init__(self, folder: Path, first_step: int, pairs: tuple[int, int], *, active: bool) -> None:
+        self.active, self.log = active, folder / "log.jsonl"
         self.bar = tqdm(
-            total=steps * batch, initial=first_step * batch, unit="pair", disable=not active, dynamic_ncols=True,
+            total=pairs[1], initial=pairs[0], unit="pair", disable=not active, dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else 30.0, desc=folder.name, smoothing=0.05,
         )  # fmt: skip
         if not active:
@@ -42,10 +42,10 @@ class Journal:
         self.board = SummaryWriter(str(folder), purge_step=first_step + 1)
         forget_after(self.log, first_step)
 
-    def advance(self, loss: float) -> None:
-        """One step is done."""
+    def advance(self, loss: float, pairs: int) -> None:
+        """One step of so many pairs is done."""
         self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-        self.bar.update(self.batch)
+        self.bar.update(pairs)
 
     def scalars(self, group: str, step: int, values: dict[str, float]) -> None:
         """Write numbers of one step, as ``group/name`` in TensorBoard and as one line of ``log.jsonl``."""
@@ -77,6 +77,14 @@ class Journal:
 def forget_after(log: Path, step: int) -> None:
     """Drop the lines of a log that a killed run wrote after its last checkpoint: those steps are done again."""
     if log.exists():
-        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= step]
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        kept = [line for line in lines if _step_of(line) <= step]
         write_bytes(log, "".join(kept).encode())
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of the log; infinity for a line that was cut or damaged, so that it is dropped."""
+    try:
+        return float(json.loads(line)["step"]) if line.endswith("\n") else math.inf
+    except (ValueError, TypeError, KeyError):
+        return math.inf

@@ -16,11 +16,10 @@ from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from cmmdl.errors import UserError
-from cmmdl.metrics.correlation import correlation
 from cmmdl.training.batchnorm import use_global_statistics
 from cmmdl.training.checkpoint import (
     newest_checkpoint,
@@ -29,20 +28,25 @@ from cmmdl.training.checkpoint import (
     refuse_other_ranges,
     save_checkpoint,
 )
+from cmmdl.training.checkpointing import recompute_blocks
+from cmmdl.training.checks import check_scored_pictures, fingerprints, refuse_other_network, refuse_other_pairs
 from cmmdl.training.config import TrainConfig
-from cmmdl.training.data import Crops, batch_numbers, short_list
+from cmmdl.training.data import Crops, short_list
+from cmmdl.training.estimate import Pace, memory_note
+from cmmdl.training.graph import RecordedStep
 from cmmdl.training.journal import Journal
-from cmmdl.training.losses import blend, fusion_loss
 from cmmdl.training.optim import (
+    RunningAverage,
     learning_rate,
     make_optimizer,
     restore_state,
-    running_average,
     set_learning_rate,
     state_by_name,
 )
+from cmmdl.training.schedule import batch_numbers, drawn_before, loss_weights
 from cmmdl.training.setup import build_network, make_accelerator
 from cmmdl.training.signals import StopSignal, ignore_interrupts
+from cmmdl.training.step import Numbers, Step
 from cmmdl.training.validation import fuse, pictures, score, validation_pairs
 from cmmdl.weights.saving import save_model
 
@@ -82,92 +86,102 @@ class Training:
         self.config, network = build_network(config, saved)
         if saved and not accept_changes:
             refuse_changes(self.config, saved["config"], self.folder)
+        if saved:
+            refuse_other_network(self.config, saved, self.folder)
+        if self.config.run.checkpointing:
+            recompute_blocks(network)
         if self.accelerator.num_processes > 1:
             use_global_statistics(network)
         self.network = network.to(self.device).train()
-        self.average = running_average(self.network, self.config.optim.ema)
+        self.average = RunningAverage(self.network, self.config.optim.ema)
         optimizer = make_optimizer(self.network.parameters(), self.config.optim)
         self.step, self.best = 0, -math.inf
         if saved:
             self.step, self.best = saved["step"], saved["best"]
             self.network.load_state_dict(saved["model"])
             self.average.module.load_state_dict(saved["average"])
-            self.average.n_averaged.fill_(self.step)
             restore_state(optimizer, self.network, saved["optimizer"])
         self.model, self.optimizer = self.accelerator.prepare(self.network, optimizer)
+        self.take_step = self.make_step()
         self.crops = Crops(self.config.data, self.config.run.seed)
         if saved and not accept_changes:
+            refuse_other_pairs(fingerprints(self.crops.pairs), saved.get("pairs"), self.folder)
             refuse_other_ranges(self.crops.ranges, saved.get("ranges"), self.folder)
         self.validation = validation_pairs(self.config.val)
-        self.saved_at, self.last_saved = time.monotonic(), self.step
+        check_scored_pictures(self.validation, self.config.val.crop)
+        self.saved_at, self.last_saved, self.whole = time.monotonic(), self.step, True
 
     def open_run(self) -> dict[str, Any] | None:
         """What the main process finds in the run's folder, told to all: its newest checkpoint or nothing."""
-        found: list[dict[str, Any] | None] = [None]
+        found: list[dict[str, Any] | str | None] = [None]
         if self.main:
-            open_folder(self.folder)
-            found = [newest_checkpoint(self.folder)]
-        return broadcast_object_list(found)[0]
+            try:
+                open_folder(self.folder)
+                found = [newest_checkpoint(self.folder)]
+            except UserError as error:  # told to all: who waits for the others would wait for ever
+                found = [str(error)]
+        told = broadcast_object_list(found)[0]
+        if isinstance(told, str):
+            raise UserError(told)
+        return told
 
     def batches(self) -> DataLoader[Batch]:
         """This process's share of every batch from the present step on."""
-        data, run, accelerator = self.config.data, self.config.run, self.accelerator
-        numbers = batch_numbers(
-            self.step, run.last_step, data.batch, accelerator.process_index, accelerator.num_processes
-        )
+        accelerator = self.accelerator
+        numbers = batch_numbers(self.config, self.step, accelerator.process_index, accelerator.num_processes)
         return DataLoader(
-            self.crops, batch_sampler=numbers, num_workers=data.workers, pin_memory=self.device.type == "cuda",
-            worker_init_fn=ignore_interrupts, generator=torch.Generator(), persistent_workers=False,
+            self.crops, batch_sampler=numbers, num_workers=self.config.data.workers,
+            pin_memory=self.device.type == "cuda", worker_init_fn=ignore_interrupts, generator=torch.Generator(),
+            persistent_workers=False,
         )  # fmt: skip
 
-    def loss_weights(self) -> dict[str, float]:
-        """The weights of the loss terms at the present step."""
-        loss, since = self.config.loss, self.step - self.config.loss.hold
-        share = since / loss.blend if 0 <= since < loss.blend else float(since >= 0)
-        return blend(loss.start, loss.terms, share)
+    def make_step(self) -> Step | RecordedStep:
+        """The work of one step, recorded if one process trains on a CUDA device."""
+        config, accelerator = self.config, self.accelerator
+        step = Step(
+            self.model, self.network, self.optimizer.optimizer, self.average, config.loss, config.optim.clip,
+            accelerator.backward,
+        )  # fmt: skip
+        recorded = self.device.type == "cuda" and accelerator.num_processes == 1 and config.run.graph == "auto"
+        return RecordedStep(step) if recorded else step
 
     def optimise(self, batch: Batch) -> dict[str, float]:
-        """One step of the optimiser; gives the numbers worth logging.
+        """One step of the optimiser; gives the numbers worth logging. Waits for the device once.
 
         Raises:
             UserError: If the loss or the gradient is not finite, naming the crops. The parameters are untouched.
         """
-        optim = self.config.optim
-        torch.manual_seed(self.config.run.seed * 1_000_003 + self.step * 1_009 + self.accelerator.process_index)
-        ir, vis, mask = (batch[name].to(self.device, non_blocking=True) for name in ("ir", "vis", "mask"))
-        set_learning_rate(self.optimizer, learning_rate(optim, self.step, self.config.run.steps))
-        fused = self.model(ir, vis)
-        loss = self.config.loss
-        options: dict[str, Any] = {"targets": loss.targets, "mi_bins": loss.mi_bins, "margin": loss.margin}
-        losses, terms = fusion_loss(fused, ir, vis, self.loss_weights(), mask=mask, **options)
-        self.optimizer.zero_grad()
-        self.accelerator.backward(losses.mean())
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), optim.clip or math.inf)
-        self.refuse_nonfinite(losses.detach(), norm, batch["name"])
-        self.optimizer.step()
-        self.average.update_parameters(self.network)
+        config = self.config
+        torch.manual_seed(config.run.seed * 1_000_003 + self.step * 1_009 + self.accelerator.process_index)
+        pictures = {name: batch[name].to(self.device, non_blocking=True) for name in ("ir", "vis", "mask")}
+        rate = learning_rate(config.optim, self.step, config.run.steps)
+        set_learning_rate(self.optimizer, rate)
+        self.average.prepare(self.step)
+        numbers = self.take_step(pictures, loss_weights(config, self.step))
+        losses, values = self.read(numbers)
+        self.refuse_nonfinite(bool(values.pop("healthy")), losses, batch["name"])
         self.step += 1
-        return self.report(fused.detach(), ir, vis, losses.detach(), terms, norm)
+        return self.report(values) | {"lr": rate}
 
-    def report(
-        self, fused: Tensor, ir: Tensor, vis: Tensor, losses: Tensor, terms: dict[str, Tensor], norm: Tensor
-    ) -> dict[str, float]:
-        """Numbers of a step: the loss of this process's share, or, when it is logged, means over all processes."""
-        if not self.due(self.config.run.log_every):
-            return {"loss": losses.mean().item()}
-        means = {"loss": losses.mean(), **{name: term.detach().mean() for name, term in terms.items()}}
-        means["corr_ir"] = correlation(255 * fused, 255 * ir).mean()
-        means["corr_vis"] = correlation(255 * fused, 255 * vis).mean()
-        values = self.accelerator.reduce(torch.stack([mean.float() for mean in means.values()]), "mean").tolist()
-        numbers = dict(zip(means, values, strict=True))
-        return {**numbers, "gradient_norm": norm.item(), "lr": self.optimizer.param_groups[0]["lr"]}
+    def read(self, numbers: Numbers) -> tuple[list[float], dict[str, float]]:
+        """A step's numbers on the host, in one transfer: the loss of each picture, and all else by name."""
+        names = [name for name in numbers if name != "losses"]
+        scalars = torch.stack([numbers[name].float() for name in names])
+        values = torch.cat([numbers["losses"], scalars]).tolist()
+        return values[: -len(names)], dict(zip(names, values[-len(names) :], strict=True))
 
-    def refuse_nonfinite(self, losses: Tensor, norm: Tensor, names: list[str]) -> None:
-        """Stop all processes before a parameter is spoilt."""
-        healthy = bool(losses.isfinite().all()) and bool(norm.isfinite())
+    def report(self, values: dict[str, float]) -> dict[str, float]:
+        """Numbers of a step: of this process's share or, when they are logged, means over all processes."""
+        if self.accelerator.num_processes == 1 or not self.due(self.config.run.log_every):
+            return values
+        means = self.accelerator.reduce(torch.tensor([*values.values()], device=self.device), "mean").tolist()
+        return dict(zip(values, means, strict=True))
+
+    def refuse_nonfinite(self, healthy: bool, losses: list[float], names: list[str]) -> None:
+        """Stop all processes if a step spoilt nothing but was not finite."""
         if self.agreed(healthy):
             return
-        culprits = [name for name, loss in zip(names, losses, strict=True) if not loss.isfinite()]
+        culprits = [name for name, loss in zip(names, losses, strict=True) if not math.isfinite(loss)]
         guilty, everyone = gather_object(culprits), gather_object(names)
         raise UserError(
             f"step {self.step}: the {'loss' if guilty else 'gradient'} is not finite; "
@@ -203,6 +217,34 @@ class Training:
         model = self.averaged()
         journal.pictures(self.step, [torch.cat([ir, vis, fuse(model, ir, vis)], 3)[0].cpu() for ir, vis in shown])
 
+    def attend(self, journal: Journal, numbers: dict[str, float], pace: str) -> None:
+        """What happens between the steps: logs, scores, samples, checkpoints.
+
+        Raises:
+            UserError: If something cannot be written or scored.
+        """
+        run = self.config.run
+        if pace:
+            journal.note(f"note: {pace}")
+        if self.due(run.log_every):
+            journal.scalars("train", self.step, numbers)
+        if self.due(self.config.val.every):
+            self.validate(journal)
+        if self.due(run.samples_every):
+            self.show(journal)
+        overdue = run.save_minutes and time.monotonic() - self.saved_at > 60 * run.save_minutes
+        if self.due(run.save_every) or overdue:
+            self.save()
+
+    def save_whole_steps(self) -> None:
+        """Save however the run ends, unless an error struck within a step: the last checkpoint before it is better.
+
+        Raises:
+            UserError: If it cannot be written.
+        """
+        if self.whole:
+            self.save()
+
     def averaged(self) -> nn.Module:
         """The weights to judge and to ship: the running average, or the present ones if there is none."""
         return self.average.module.eval()
@@ -214,6 +256,7 @@ class Training:
                 "step": self.step, "best": self.best, "config": self.config.model_dump(mode="json"),
                 "model": self.network.state_dict(), "average": self.average.module.state_dict(),
                 "optimizer": state_by_name(self.optimizer.optimizer, self.network), "ranges": self.crops.ranges,
+                "pairs": fingerprints(self.crops.pairs),
             }  # fmt: skip
             save_checkpoint(self.folder, state, self.config.run.keep)
         self.saved_at, self.last_saved = time.monotonic(), self.step
@@ -246,30 +289,36 @@ def train(config: TrainConfig, *, accept_changes: bool = False) -> Outcome:
     """
     training = Training(config, accept_changes=accept_changes)
     run, stop = training.config.run, StopSignal()
-    journal = Journal(run.folder, training.step, run.last_step, training.config.data.batch, active=training.main)
+    pace = Pace(run.last_step - training.step, training.device)
+    pairs = drawn_before(training.config, training.step), drawn_before(training.config, run.last_step)
+    journal = Journal(run.folder, training.step, pairs, active=training.main)
     for note in training.crops.notes:
         journal.note(f"note: {note}")
+    journal.note(f"note: {memory_note(training.config, training.device, training.accelerator.num_processes)}")
+    trouble: UserError | None = None
     try:
         for batch in training.batches():
+            training.whole = False
             numbers = training.optimise(batch)
-            journal.advance(numbers["loss"])
-            if training.due(run.log_every):
-                journal.scalars("train", training.step, numbers)
-            if training.due(training.config.val.every):
-                training.validate(journal)
-            if training.due(run.samples_every):
-                training.show(journal)
-            overdue = run.save_minutes and time.monotonic() - training.saved_at > 60 * run.save_minutes
-            if training.due(run.save_every) or overdue:
-                training.save()
-            if not training.agreed(stop.received == 0):
+            training.whole = True
+            journal.advance(numbers["loss"], training.accelerator.num_processes * len(batch["name"]))
+            try:  # what the main process does alone; its failure is told to the others below
+                training.attend(journal, numbers, pace.step())
+            except UserError as error:
+                trouble = error
+            if not training.agreed(stop.received == 0 and trouble is None):
                 break
     except UserError as error:  # one from a process that prepares crops comes with that process's traceback
-        raise UserError(str(error).splitlines()[-1].removeprefix("cmmdl.errors.UserError: ")) from None
+        trouble = UserError(str(error).splitlines()[-1].removeprefix("cmmdl.errors.UserError: "))
     finally:
         journal.close()
         stop.restore()
-    training.save()
+        try:
+            training.save_whole_steps()
+        except UserError as error:
+            trouble = trouble or error
+    if trouble:
+        raise trouble
     finished = training.step == run.last_step
     weights = run.folder / "last.safetensors"
     if finished and training.main:

@@ -13,12 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cmmdl import metrics
+from cmmdl.metrics.contrast import SMOOTH, STEP
 from cmmdl.metrics.correlation import correlation
+from cmmdl.metrics.windows import gaussian, less, separable, smooth
 
 SPREAD = {"ssim": 0.1, "qabf": 0.08, "vif": 0.12, "scd": 0.2, "mi": 0.6, "en": 0.5, "sd": 0.2, "sf": 0.2}
 """How far published methods lie apart in each metric (SD and SF: in the logarithm): one unit of the metric terms."""
 
-TARGETS = {"ssim": 2.0, "qabf": 1.0, "vif": 2.0, "scd": 2.0, "mi": 4.0, "en": 0.0, "sd": 0.0, "sf": 0.0}
+FINE = "ssim_fine"
+"""The metric term of SSIM as some evaluators compute it, with constants for a range of 2 grey levels."""
+
+TARGETS = {"ssim": 2.0, FINE: 2.0, "qabf": 1.0, "vif": 2.0, "scd": 2.0, "mi": 4.0, "en": 0.0, "sd": 0.0, "sf": 0.0}
 """Where each metric term stops pulling: a value of the metric, for EN, SD and SF a margin over the better source."""
 
 
@@ -32,8 +37,8 @@ def sobel(image: Tensor, *, padding: int = 1) -> Tensor:
     Returns:
         ``(B, 2, H, W)``: d/dx and d/dy.
     """
-    kernel = image.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
-    return F.conv2d(image, torch.stack([kernel, kernel.T])[:, None], padding=padding)
+    padded = F.pad(image, 4 * (padding,))
+    return torch.cat([separable(padded, SMOOTH, STEP), separable(padded, STEP, SMOOTH)], 1)
 
 
 def saliency(ir: Tensor, vis: Tensor) -> Tensor:
@@ -41,12 +46,11 @@ def saliency(ir: Tensor, vis: Tensor) -> Tensor:
 
     The variance is of a 9x9 Gaussian window, sigma 1.5, zeros outside the picture; equal variances count as visible.
     """
-    offsets = torch.arange(-4.0, 5.0, dtype=ir.dtype, device=ir.device)
-    line = torch.exp(-(offsets**2) / (2 * 1.5**2))
-    window = (torch.outer(line, line) / line.sum() ** 2)[None, None]
+    taps = gaussian(9, 1.5)
 
     def variance(x: Tensor) -> Tensor:
-        return F.conv2d(x * x, window, padding=4) - F.conv2d(x, window, padding=4) ** 2
+        padded = F.pad(x, (4, 4, 4, 4))
+        return smooth(padded * padded, taps) - smooth(padded, taps) ** 2
 
     return variance(ir) > variance(vis)
 
@@ -96,9 +100,9 @@ def gradient_signed(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     Returns:
         ``(B,)``, not below 0.
     """
-    of_ir, of_vis = sobel(ir, padding=0), sobel(vis, padding=0)
+    of_fused, of_ir, of_vis = sobel(torch.cat([fused, ir, vis]), padding=0).chunk(3)
     target = torch.where(of_ir.abs() > of_vis.abs(), of_ir, of_vis)
-    return (sobel(fused, padding=0) - target).abs().sum(1).flatten(1).mean(1)
+    return (of_fused - target).abs().sum(1).flatten(1).mean(1)
 
 
 def gradient_coarse(fused: Tensor, ir: Tensor, vis: Tensor, *, scale: int = 4) -> Tensor:
@@ -142,11 +146,12 @@ def rims(
     def dark(x: Tensor, size: int) -> Tensor:
         return -dilate(-dilate(x, size), size) - x
 
+    both = torch.cat([fused, -fused], 1)  # the bright lines of a picture are the dark ones of its negative
+    sources = torch.cat([torch.cat([x, -x], 1) for x in (ir, vis)])
     excess = fused.new_zeros(len(fused))
     for size in sizes:
-        for sign in (1, -1):  # the bright lines of a picture are the dark ones of its negative
-            allowed = gain * dilate(torch.maximum(dark(sign * ir, size), dark(sign * vis, size)), slack)
-            excess = excess + F.relu(dark(sign * fused, size) - allowed).flatten(1).mean(1)
+        allowed = gain * dilate(torch.maximum(*dark(sources, size).chunk(2)), slack)
+        excess = excess + F.relu(dark(both, size) - allowed).sum(1).flatten(1).mean(1)
     return excess
 
 
@@ -173,6 +178,70 @@ def brightness(fused: Tensor, ir: Tensor, vis: Tensor, *, scale: int = 8) -> Ten
     """
     target, mean = (F.avg_pool2d(x, scale, ceil_mode=True) for x in (torch.maximum(ir, vis), fused))
     return F.relu(target - mean).flatten(1).mean(1)
+
+
+def overshoot(fused: Tensor, ir: Tensor, vis: Tensor, *, scale: int = 4) -> Tensor:
+    """How far blocks of ``scale`` x ``scale`` pixels lie on average outside the interval between both sources.
+
+    A warm body that is bright in infrared need not be white, a dark sky not black: contrast beyond both sources belongs
+    to the detail.
+
+    Returns:
+        ``(B,)``, not below 0.
+    """
+    mean, of_ir, of_vis = (F.avg_pool2d(x, scale, ceil_mode=True) for x in (fused, ir, vis))
+    outside = F.relu(mean - torch.maximum(of_ir, of_vis)) + F.relu(torch.minimum(of_ir, of_vis) - mean)
+    return outside.flatten(1).mean(1)
+
+
+def halos(
+    fused: Tensor, ir: Tensor, vis: Tensor, *, scales: tuple[int, ...] = (4, 8, 16), gain: float = 1.25
+) -> Tensor:
+    """Wide seams and shades that neither source has: gradients between blocks of pixels that no source explains.
+
+    Per direction a gradient may have any value from 0 to ``gain`` times the larger one of the sources' in its own
+    sense. A sky that is even in both sources has to stay even, also beside a bright building.
+
+    Args:
+        fused: ``(B, 1, H, W)`` in [0, 1].
+        ir: Same shape and range.
+        vis: Same shape and range.
+        scales: Sides of the blocks in pixels; those of which a picture has less than three a side are left out.
+        gain: Allowed amplification.
+
+    Returns:
+        ``(B,)``, not below 0.
+    """
+    pictures, total = torch.cat([fused, ir, vis]), fused.new_zeros(len(fused))
+    for scale in (scale for scale in scales if -(-min(fused.shape[-2:]) // scale) >= 3):
+        g, of_ir, of_vis = sobel(F.avg_pool2d(pictures, scale, ceil_mode=True), padding=0).chunk(3)
+        most = gain * F.relu(torch.maximum(of_ir, of_vis))
+        least = gain * F.relu(-torch.minimum(of_ir, of_vis))
+        total = total + (F.relu(g - most) + F.relu(-g - least)).sum(1).flatten(1).mean(1)
+    return total
+
+
+def grain(fused: Tensor, ir: Tensor, vis: Tensor, *, size: int = 5, flat: float = 0.04) -> Tensor:
+    """How much more a picture varies within small windows than the sources do, where both are nearly flat.
+
+    There what varies is noise, in night skies above all. Amplified it serves most metrics.
+
+    Args:
+        fused: ``(B, 1, H, W)`` in [0, 1].
+        ir: Same shape and range.
+        vis: Same shape and range.
+        size: Side of the windows in pixels.
+        flat: Standard deviation at which a window counts 1/e; smaller ones count more.
+
+    Returns:
+        ``(B,)``, not below 0.
+    """
+    pictures = torch.cat([fused, ir, vis])
+    mean, square = F.avg_pool2d(torch.cat([pictures, pictures**2], 1), size, stride=1).chunk(2, 1)
+    deviation, of_ir, of_vis = (less(square, mean, mean).clamp_min(0) + 1e-6).sqrt().chunk(3)
+    given = torch.maximum(of_ir, of_vis)
+    excess = F.relu(deviation - given) * torch.exp(-((given / flat) ** 2))
+    return excess.flatten(1).mean(1)
 
 
 def balance(fused: Tensor, ir: Tensor, vis: Tensor, *, least: float = 0.5) -> Tensor:
@@ -231,7 +300,7 @@ def metric_term(
     (soft histogram, bits), ``sd`` and ``sf`` (logarithms) up to a margin over the better source of that same picture.
 
     Args:
-        name: A key of ``SPREAD``.
+        name: A key of ``SPREAD``, or ``ssim_fine``.
         fused: ``(B, 1, H, W)``; values outside [0, 1] count as 0 or 1 and pass no gradient: `clip` brings them back.
         ir: Same shape, in [0, 1].
         vis: Same shape, in [0, 1].
@@ -249,11 +318,13 @@ def metric_term(
         shortfall = torch.maximum(of_ir, of_vis) + target - of_fused
     elif name == "ssim":  # of a fixed range: that of the fused picture is widened by two odd pixels
         shortfall = target - metrics.ssim(fused, ir, vis, data_range=1.0)
+    elif name == FINE:
+        shortfall = target - metrics.ssim(fused, ir, vis, data_range=2 / 255)
     elif name == "mi":
         shortfall = target - metrics.soft_mutual_information(fused, ir, vis, bins=mi_bins)
     else:
         shortfall = target - getattr(metrics, name)(fused, ir, vis)
-    return F.relu(shortfall) / SPREAD[name]
+    return F.relu(shortfall) / SPREAD["ssim" if name == FINE else name]
 
 
 DIRECT = {
@@ -263,10 +334,13 @@ DIRECT = {
     "rims": rims,
     "intensity_max": intensity_max,
     "brightness": brightness,
+    "overshoot": overshoot,
+    "halos": halos,
+    "grain": grain,
     "balance": balance,
     "clip": clip,
 }
-TERMS = ("intensity", "frame", *DIRECT, *SPREAD)
+TERMS = ("intensity", "frame", *DIRECT, *SPREAD, FINE)
 """The names that a configuration may weight."""
 
 
@@ -274,7 +348,7 @@ def fusion_loss(
     fused: Tensor,
     ir: Tensor,
     vis: Tensor,
-    weights: Mapping[str, float],
+    weights: Mapping[str, float | Tensor],
     *,
     mask: Tensor | None = None,
     targets: Mapping[str, float] | None = None,
@@ -287,7 +361,7 @@ def fusion_loss(
         fused: ``(B, 1, H, W)``, any floating type.
         ir: Same shape, in [0, 1].
         vis: Same shape, in [0, 1].
-        weights: Name of a term (see ``TERMS``) to its weight; a weight of 0 costs nothing.
+        weights: Name of a term (see ``TERMS``) to its weight, a number or a tensor of one; the number 0 costs nothing.
         mask: Saliency mask for ``intensity``.
         targets: Replaces single entries of ``TARGETS``.
         mi_bins: See `metric_term`.
@@ -309,7 +383,7 @@ def fusion_loss(
             raise ValueError(f"a margin of {margin} pixels leaves nothing of a picture of {width}x{height}")
         inner = [image[..., margin : height - margin, margin : width - margin] for image in images]
         terms: dict[str, Tensor] = {}
-        for name in (name for name, weight in weights.items() if weight):
+        for name in (name for name, weight in weights.items() if isinstance(weight, Tensor) or weight):
             if name == "intensity":
                 terms[name] = intensity(*images, mask=mask)
             elif name == "frame":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from cmmdl.training.config import OptimConfig
 
@@ -16,7 +16,9 @@ from cmmdl.training.config import OptimConfig
 def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
     """Adam or AdamW over the parameters that want a gradient, each updated in one fused pass."""
     parameters = [parameter for parameter in parameters if parameter.requires_grad]
-    moments: dict[str, Any] = {"lr": config.lr, "betas": config.betas, "fused": True}
+    cuda = any(parameter.is_cuda for parameter in parameters)
+    rate = torch.tensor(config.lr, device=parameters[0].device) if cuda else config.lr  # a recorded step looks there
+    moments: dict[str, Any] = {"lr": rate, "betas": config.betas, "fused": True, "capturable": cuda}
     if config.algorithm == "adam":
         return torch.optim.Adam(parameters, **moments)
     return torch.optim.AdamW(parameters, weight_decay=config.weight_decay, **moments)
@@ -40,7 +42,10 @@ def learning_rate(config: OptimConfig, step: int, steps: int) -> float:
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give every parameter group this learning rate."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def state_by_name(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, dict[str, Tensor]]:
@@ -55,26 +60,47 @@ def restore_state(optimizer: torch.optim.Optimizer, model: nn.Module, saved: dic
     for name, state in saved.items():
         parameter = parameters[name]
         optimizer.state[parameter] = {
-            key: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
+            key: torch.empty_like(parameter).copy_(value)
+            if value.shape == parameter.shape
+            else value.to(parameter.device, copy=True)
             for key, value in state.items()
         }
 
 
-def running_average(model: nn.Module, decay: float) -> AveragedModel:
+class RunningAverage:
     """An exponential running average of the weights and of the batch-norm statistics.
 
     The decay rises with the number of steps, ``min(decay, (1 + n) / (10 + n))``, so that the random start is soon
-    forgotten. A decay of 0 follows the model.
+    forgotten; the first step is taken whole. A decay of 0 follows the model.
+
+    Args:
+        model: What is averaged.
+        decay: In [0, 1).
+
+    Attributes:
+        module: The average, in eval mode.
+        share: Of the next step's values, on the model's device.
     """
 
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.module = decay, copy.deepcopy(model).eval().requires_grad_(False)
+        self.share = torch.ones((), device=next(model.parameters()).device)
+
+    def prepare(self, step: int) -> None:
+        """Set the share that the values after ``step`` steps, from 0, have in the average."""
+        self.share.fill_(1 - min(self.decay, (1 + step) / (10 + step)) if step else 1.0)
+
     @torch.no_grad()
-    def update(averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
-        n = int(count)
-        weight = 1 - min(decay, (1 + n) / (10 + n))
-        for average, value in zip(averages, values, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, weight)
-            else:
+    def update(self, model: nn.Module) -> None:
+        """Take the present values in; all tensors at once."""
+        averages, values = _floating(self.module), _floating(model)
+        torch._foreach_mul_(averages, 1 - self.share)
+        torch._foreach_add_(averages, torch._foreach_mul(values, self.share))
+        for average, value in zip(self.module.buffers(), model.buffers(), strict=True):
+            if not average.is_floating_point():
                 average.copy_(value)
 
-    return AveragedModel(model, multi_avg_fn=update, use_buffers=True).eval()
+
+def _floating(model: nn.Module) -> list[Tensor]:
+    """Parameters and buffers that can be averaged."""
+    return [tensor.detach() for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()]

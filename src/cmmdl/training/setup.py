@@ -49,8 +49,9 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
             "`accelerate launch --cpu` starts one process only: for several use "
             "`accelerate launch --multi_gpu --num_processes N` (on CPUs too) or `torchrun --nproc_per_node N`"
         )
-    if config.data.batch % accelerator.num_processes:
-        raise UserError(f"data.batch = {config.data.batch} cannot be shared by {accelerator.num_processes} processes")
+    for batch in (config.data.batch, *(phase.batch for phase in config.phases if phase.batch)):
+        if batch % accelerator.num_processes:
+            raise UserError(f"data.batch = {batch} cannot be shared by {accelerator.num_processes} processes")
     if not config.data.sources:
         raise UserError("nothing to train on: give --ir DIR --vis DIR, or data.sources in the configuration file")
     return accelerator

@@ -21,6 +21,8 @@ METHODS = {
     "tif": "TIF: the mean of both 35x35 mean-filtered bases, details weighed by |mean − median| saliency.",
     "adf": "ADF: bases by Perona-Malik diffusion averaged, details weighed by the Karhunen-Loève transform.",
     "gtf": "GTF: the infrared picture's intensity under the visible picture's gradient.",
+    "edges": "As cameras show it: the infrared picture with the visible one's edges on it; --strength.",
+    "blend": "As cameras show it: a fixed share of the infrared picture over the visible one; --share.",
 }
 """Name -> description of the methods without weights, whose code is in `cmmdl.models.baselines`."""
 

@@ -1,0 +1,1 @@
+"""Moving pictures: files, cameras, network streams, numbered pictures and pipes, in and out."""
