@@ -32,6 +32,7 @@ export function show({ stem, ir, vis }, { blob, scores, width, height, seconds, 
   urls = { ir: URL.createObjectURL(ir), vis: URL.createObjectURL(vis), fused: URL.createObjectURL(blob) };
   get("fused-img").src = get("download").href = urls.fused;
   get("download").download = `${stem}.png`;
+  get("result-title").textContent = stem === "fused" ? "Result" : `Result: ${stem}`;
   const text = Object.entries(scores).map(([name, value]) => `${name} ${value.toFixed(3)}`).join(", ");
   get("facts").textContent =
     `${width}x${height}, ${text}; ${seconds.toFixed(2)} s with ${threads} thread${threads > 1 ? "s" : ""}`;
