@@ -66,7 +66,7 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
         return replace(plain, status="too_little_structure")
     near = search_near(a, b)
     found = settled(a, b, near, warp, plain)
-    if not found.ok:
+    if found.status in ("foreign", "degenerate"):
         if looks_mirrored(a, b, near.score, plain):
             return replace(plain, status="mirrored")
         found = max(found, settled(a, b, search_wide(a, b), warp, plain), key=lambda one: one.confidence)
@@ -84,7 +84,7 @@ def search_near(ir: Plane, vis: Plane) -> Guess:
 def search_wide(ir: Plane, vis: Plane) -> Guess:
     """The best transform between pictures of unlike fields of view, either one the wider."""
     search = Search(ir, vis, 144)
-    return refined(ir, vis, starts(search, scales(0.35, 0.79, 1.1) + scales(1.26, 2.4, 1.1), (-5, 0, 5), 4))
+    return refined(ir, vis, starts(search, scales(0.35, 0.79, 1.1) + scales(1.26, 2.2, 1.1), (-5, 0, 5), 3))
 
 
 def starts(
