@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 OLDEST ?= .venv-oldest
-BIN := $(VENV)/bin
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(SCRIPTS)
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test slow lint types format golden mutants oldest clean
+.PHONY: demo test slow site lint types format golden mutants oldest dist container-size web clean
 
 demo: $(INSTALLED)  ## fuse the bundled pair
 	@mkdir -p demo
@@ -17,6 +18,9 @@ test: $(INSTALLED)  ## the tests that CI runs
 
 slow: $(INSTALLED)  ## the slow tests
 	$(BIN)/python -m pytest -n auto -m slow
+
+site: $(INSTALLED)  ## the documentation site, into site/; broken links are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lint: $(INSTALLED)  ## style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -34,10 +38,19 @@ mutants: $(INSTALLED)  ## break the code in 400 places and count what the tests 
 	$(BIN)/python benchmarks/mutants/run.py --count 400 --seed 13
 
 oldest: $(OLDEST)/.installed  ## the tests with the oldest versions that pyproject.toml allows
-	$(OLDEST)/bin/python -m pytest -n auto
+	$(OLDEST)/$(SCRIPTS)/python -m pytest -n auto
+
+dist:  ## wheel, source archive, bill of materials and checksums in dist/, tried in an empty environment
+	@PYTHON="$(PYTHON)" .ci/dist
+
+container-size:  ## what the layer of container/Containerfile holds, in bytes, without building it
+	@PYTHON="$(PYTHON)" container/size
+
+web:  ## the page that needs no server, in web/dist; needs Node
+	@cd web && npm ci --no-audit --no-fund --silent && node build.mjs
 
 clean:
-	rm -rf $(VENV) $(OLDEST) .mutants demo
+	rm -rf $(VENV) $(OLDEST) .mutants demo dist web/dist web/node_modules
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "creating the environment $(VENV); the first time takes a few minutes"
@@ -49,7 +62,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	@$(PYTHON) -m venv --clear $(OLDEST)
-	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt \
+	@$(OLDEST)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt \
 		-e '.[onnx,openvino,train,plot,video,heic,serve,thermal]' httpx hypothesis pytest pytest-timeout pytest-xdist \
 		scikit-image scikit-learn
 	@touch $@

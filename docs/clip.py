@@ -10,7 +10,7 @@ from PIL import Image
 import cmmdl
 from cmmdl.scenes import moving_pairs
 
-HEIGHT, WIDTH, RATE, SECONDS = 240, 320, 10, 3
+HEIGHT, WIDTH, RATE, SECONDS = 240, 320, 8, 2
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     out = Path(__file__).with_name("clip.webp")
     there_and_back = [*frames, *frames[-2:0:-1]]
     there_and_back[0].save(
-        out, save_all=True, append_images=there_and_back[1:], duration=1000 // RATE, loop=0, quality=60, method=6
+        out, save_all=True, append_images=there_and_back[1:], duration=1000 // RATE, loop=0, quality=60, method=3
     )
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
 

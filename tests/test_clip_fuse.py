@@ -221,7 +221,7 @@ def test_after_kill_only_the_part_file_is_left_and_the_next_run_removes_it(tmp_p
     process.communicate(timeout=60)
     assert not (tmp_path / "fused.mp4").exists()
     assert hidden(tmp_path) == [".fused.part.mkv"]
-    result = fuse(tmp_path / "ir.mp4", tmp_path / "vis.mp4", "-o", tmp_path / "fused.mp4", "--duration", "0.4")
+    result = fuse(tmp_path / "ir.mp4", tmp_path / "vis.mp4", "-o", tmp_path / "fused.mp4", "--duration", "0.39")
     assert result.exit_code == 0
     assert hidden(tmp_path) == []
     assert len(read_back(tmp_path / "fused.mp4")[0]) == 10

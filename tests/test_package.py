@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -77,6 +78,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number in range(3):
         _draw(tmp_path / "results", f"scratch/{number}", f"ours/{number}", number)
     _pack_msrs(tmp_path / "MSRS-main.zip")
+    shutil.copytree(ROOT / "examples/thermal", tmp_path / "examples/thermal")
     return tmp_path
 
 

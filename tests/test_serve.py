@@ -266,3 +266,35 @@ def test_in_memory_files_are_gone_afterwards(monkeypatch: pytest.MonkeyPatch) ->
 def test_settings_that_make_no_sense(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="at least"):
         Settings(**bad)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """A folder as `make web` builds it, as far as the server looks at it."""
+    for name in ("index.html", "worker.js", "ort.mjs", "ort.wasm"):
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def test_the_local_page_has_the_headers_that_threads_need(page: Path) -> None:
+    with TestClient(create_app(Settings(models=("max",), local=page)), base_url=HOME) as opened:
+        answers = {name: opened.get(f"/local/{name}") for name in ("", "ort.mjs", "ort.wasm")}
+        assert [answer.status_code for answer in answers.values()] == [200, 200, 200]
+        for answer in answers.values():
+            assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+            assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
+            assert "'wasm-unsafe-eval'" in answer.headers["content-security-policy"]
+        assert answers[""].text == "index.html"
+        assert answers["ort.mjs"].headers["content-type"] == "text/javascript"
+        assert answers["ort.wasm"].headers["content-type"] == "application/wasm"
+        assert "wasm" not in opened.get("/").headers["content-security-policy"], "the other page needs no WebAssembly"
+        assert opened.get("/local/nowhere.js").status_code == 404
+
+
+def test_no_local_page_unless_asked(client: TestClient) -> None:
+    assert client.get("/local/").status_code == 404
+
+
+def test_a_folder_without_the_page(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="make web"):
+        create_app(Settings(models=("max",), local=tmp_path))

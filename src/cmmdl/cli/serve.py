@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,6 +29,12 @@ from cmmdl.errors import UserError
 )
 @click.option("--threads", type=click.IntRange(1), help="CPU threads  [default: all cores]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
+@click.option(
+    "--local",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Serve the page that fuses in the browser under /local; `make web` builds it into web/dist.",
+)
 def command(models: tuple[str, ...], max_file: int, **given: Any) -> None:
     """Serve fusion over HTTP, with a page for the browser. Stop it with Ctrl-C.
 
@@ -35,6 +42,7 @@ def command(models: tuple[str, ...], max_file: int, **given: Any) -> None:
     Examples:
       cmmdl serve                                     # then open http://127.0.0.1:8000
       cmmdl serve --model cmmdl-rt --model cmmdl-ivf --port 9000
+      cmmdl serve --local web/dist                    # then open http://127.0.0.1:8000/local/
       curl -F ir=@ir.png -F vis=@vis.png http://127.0.0.1:8000/fuse -o fused.png
     """  # noqa: D301
     try:

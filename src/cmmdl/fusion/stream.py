@@ -102,13 +102,14 @@ def fused_frames(
         return
     source = chain([first], source)
     fusers = _fusers(fuser, first.vis.pixels, 1 if live else workers)
+    extra = 0 if live else 1
     if not steady:
-        yield from in_order(lambda own, pair: _fused(own, pair, options, drift), source, fusers, extra=0 if live else 1)
+        yield from in_order(lambda own, pair: _fused(own, pair, options, drift), source, fusers, extra)
         return
     others: list[None] = [None] * len(fusers)
-    made = in_order(lambda own, pair: _made(own, pair, options, drift), source, fusers)
-    moved = in_order(lambda _, both: (both[1], _motion(*both)), _consecutive(made), others)
-    yield from in_order(lambda _, done: _finished(fuser, *done, options), _steadied(moved), others)
+    made = in_order(lambda own, pair: _made(own, pair, options, drift), source, fusers, extra)
+    moved = in_order(lambda _, both: (both[1], _motion(*both)), _consecutive(made), others, extra)
+    yield from in_order(lambda _, done: _finished(fuser, *done, options), _steadied(moved), others, extra)
 
 
 def core_count(fuser: Fuser) -> int:

@@ -52,8 +52,8 @@ if TYPE_CHECKING:
         SubNetwork,
     )
 
-BAND_PIXELS = 20 * 640
-"""Pixels in one band at most, halo not counted: 3 MiB of 64 float32 channels."""
+BAND_PIXELS = 16 * 640
+"""Pixels in one band at most, halo not counted: 2.5 MiB of 64 float32 channels."""
 
 LEAST_ROWS = 4
 """Rows of a band beside each row of its halo, however wide the picture is: a halo costs time."""

@@ -1,7 +1,8 @@
 """The application: one route a function.
 
 >>> from cmmdl.serve.app import create_app
->>> from cmmdl.serve.settings import Settings
+>>> from cmmdl.serve.localpage import LocalPage
+from cmmdl.serve.settings import Settings
 >>> app = create_app(Settings(models=("cmmdl-rt",)))  # doctest: +SKIP
 """
 
@@ -25,6 +26,7 @@ from cmmdl.serve.form import FuseForm, read_fields
 from cmmdl.serve.fusing import Fusers, fuse_uploads
 from cmmdl.serve.guards import BodyGuard, HostGuard, TooLargeBodyError
 from cmmdl.serve.jobs import BusyError, Jobs, OutOfTimeError
+from cmmdl.serve.localpage import LocalPage
 from cmmdl.serve.settings import Settings
 from cmmdl.serve.uploads import FormError, read_form
 from cmmdl.weights.cards import find_card
@@ -39,7 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
         settings: Models and limits. The first model is opened at once, so that a mistake shows early.
 
     Raises:
-        UserError: If the first model cannot be opened.
+        UserError: If the first model cannot be opened, or there is no page in ``settings.local``.
     """
     fusers, jobs, counts = Fusers(settings), Jobs(settings.queue, settings.seconds), Counts()
     fusers.get(settings.models[0])
@@ -52,6 +54,8 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="CMMDL", version=version("cmmdl"), docs_url=None, redoc_url=None, lifespan=lifespan)
     _add_fuse(app, settings, fusers, jobs, counts)
     _add_facts(app, settings, jobs, counts)
+    if settings.local is not None:
+        app.mount("/local", LocalPage(settings.local), name="local")
     app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     app.add_middleware(BodyGuard, limit=settings.max_body_bytes)
     app.add_middleware(HostGuard, hosts=settings.hosts)

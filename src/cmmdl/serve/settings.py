@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from cmmdl.errors import UsageError
 
@@ -25,6 +26,7 @@ class Settings:
         seconds: Longest time a fusion may take, checked before each tile; 0 is no limit.
         threads: CPU threads; None is all cores.
         device: As in `cmmdl.Fuser`.
+        local: Folder of the page that fuses in the browser, served under ``/local``; None serves none.
 
     Raises:
         UsageError: If a limit makes no sense.
@@ -40,6 +42,7 @@ class Settings:
     seconds: float = 120.0
     threads: int | None = None
     device: str = "auto"
+    local: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.models:

@@ -10,7 +10,7 @@ import torch
 
 from cmmdl.runtimes.memory import available_bytes
 from cmmdl.runtimes.peak import peak_bytes
-from cmmdl.training.config import TrainConfig
+from cmmdl.training.config import DataConfig, Phase, TrainConfig
 
 BASE = 400 * 2**20
 """Bytes of the program itself and what it loads."""
@@ -33,9 +33,10 @@ STEPS = range(2, 5)
 
 
 def expected_bytes(config: TrainConfig) -> float:
-    """The memory that a step takes in float32 in one process, by the network, the batch and the crop."""
+    """The memory that a step of the largest phase takes in float32 in one process, by network, batch and crop."""
     model: Any = config.model
-    pixels = config.data.batch * config.data.crop**2
+    parts: list[DataConfig | Phase] = [config.data, *config.phases]
+    pixels = max((one.batch or config.data.batch) * (one.crop or config.data.crop) ** 2 for one in parts)
     if model.architecture != "cmmdl":
         return BASE + pixels * (LOSS + SMALL * model.width)
     blocks = 1 if config.run.checkpointing else model.blocks
