@@ -12,7 +12,7 @@ from cmmdl.align.geometry import Matrix, Size, moved
 from cmmdl.align.level import Level, Rule, level
 from cmmdl.align.maps import Floats, Plane, floats
 
-RULE = Rule(512, 48, 20, 7, (3.0, 2.5, 2.0, 1.5, 1.5))
+RULE = Rule(512, 48, 24, 7, (3.0, 2.5, 2.0, 1.5, 1.5))
 NODES = 12
 """Of the field along the longer side."""
 STIFF = 0.05
