@@ -62,5 +62,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	@$(PYTHON) -m venv --clear $(OLDEST)
-	@$(OLDEST)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[dev]'
+	@$(OLDEST)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt \
+		-e '.[onnx,openvino,train,plot,video,heic,serve,thermal]' httpx hypothesis pytest pytest-timeout pytest-xdist \
+		scikit-image scikit-learn
 	@touch $@

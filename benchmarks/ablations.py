@@ -3,10 +3,10 @@
     python benchmarks/ablations.py --data ../shared/data -o runs/ablations              # writes docs/ablations.md
     python benchmarks/ablations.py --data ../shared/data -o runs/ablations --only seed  # those named so
 
-Every row is ``configs/cmmdl-ivf-stage5.toml`` with the change that it names. Losses and data are compared with the
-small network, blocks with a narrow full one: 32 channels, 2 blocks. A run that is there is not repeated, one that was
-killed continues, one of other settings is an error. ``--data`` holds ``train/roadscene/ir``, ``train/roadscene/vis``,
-and so on.
+Every row is ``configs/history/cmmdl-ivf-stage5.toml`` with the change that it names. Losses and data are compared with
+the small network, blocks with a narrow full one: 32 channels, 2 blocks. A run that is there is not repeated, one that
+was killed continues, one of other settings is an error. ``--data`` holds ``train/roadscene/ir``,
+``train/roadscene/vis``, and so on.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ import json
 import subprocess
 import sys
 import time
-import tomllib
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from cmmdl.training.config import TrainConfig, changed_keys
-from cmmdl.training.configfile import load_config
+from cmmdl.training.configfile import load_config, read_config
 from cmmdl.weights.loading import read_metadata
 from held_out import COLUMNS, LEGEND, SETS, cells, validate
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / "configs" / "cmmdl-ivf-stage5.toml"
-RECIPE = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
+CONFIG = ROOT / "configs" / "history" / "cmmdl-ivf-stage5.toml"
+RECIPE = read_config(CONFIG)
 DOCS = ROOT / "docs" / "ablations.md"
 GUARDS = ("intensity_max", "balance", "frame", "gradient_signed")
 
@@ -134,9 +133,10 @@ def document(results: dict[str, dict[str, dict]], steps: int) -> str:
         "# Ablations\n\n"
         "What each part of the recipe and of the network is worth, what did not help included. Written by\n"
         "`python benchmarks/ablations.py --data DIR -o FOLDER`.\n\n"
-        f"Every row is [{CONFIG.name}](../configs/{CONFIG.name}) from random weights with the change that it names, "
-        f"{steps} steps, seed {RECIPE['run']['seed']} unless it says otherwise, on one core, with a running average of "
-        "0.99 and the crops that the group names; minutes are of a core that was shared at times, and tell little. "
+        f"Every row is [{CONFIG.name}](../configs/history/{CONFIG.name}) from random weights with the change that it "
+        f"names, {steps} steps, seed {RECIPE['run']['seed']} unless it says otherwise, on one core, with a "
+        "running average of 0.99 and the crops that the group names; minutes are of a core that was shared at times, "
+        "and tell little. "
         f"{LEGEND} The three seeds of the unchanged recipe show how much of a difference is chance.\n"
     )
     for group, (_, runs, network) in GROUPS.items():

@@ -39,7 +39,7 @@ def test_train_on_two_folders(tmp_path: Path) -> None:
 
 def test_folders_for_validation_are_taken_whole(tmp_path: Path) -> None:
     folders = ["--val-ir", "val/ir", "--val-vis", "val/vis"]
-    config = ROOT / "configs" / "cmmdl-ivf-stage1.toml"
+    config = ROOT / "configs" / "history" / "cmmdl-ivf-stage1.toml"
     given, changed = (
         json.loads(train(config, *words, "--show-config", tiny=False).stdout)["val"] for words in ([], folders)
     )

@@ -118,11 +118,11 @@ def test_temporary_files_of_other_hosts_and_of_running_processes_stay(tmp_path: 
     gone.wait()
     host = atomic._host()
     names = {
-        f".a.png.{host}-{gone.pid}.cmmdl-tmp": False,
-        f".b.png.not{host}-{gone.pid}.cmmdl-tmp": True,
-        f".c.png.{host}-{os.getpid()}.cmmdl-tmp": True,
-        f".d.png.{host}-word.cmmdl-tmp": True,
-        f"e.png.{host}-{gone.pid}.cmmdl-tmp": True,
+        f".a.png.{host}-{gone.pid}-0123456789abcdef.cmmdl-tmp": False,
+        f".b.png.not{host}-{gone.pid}-0123456789abcdef.cmmdl-tmp": True,
+        f".c.png.{host}-{os.getpid()}-0123456789abcdef.cmmdl-tmp": True,
+        f".d.png.{host}-word-0123456789abcdef.cmmdl-tmp": True,
+        f"e.png.{host}-{gone.pid}-0123456789abcdef.cmmdl-tmp": True,
         ".f.png": True,
     }
     for name in names:

@@ -78,7 +78,7 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
 def search_near(ir: Plane, vis: Plane) -> Guess:
     """The best transform near plain resizing."""
     search = Search(ir, vis, 160)
-    return refined(ir, vis, starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 4))
+    return refined(ir, vis, starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 4, reach=0.3))
 
 
 def search_wide(ir: Plane, vis: Plane) -> Guess:
@@ -87,12 +87,27 @@ def search_wide(ir: Plane, vis: Plane) -> Guess:
     return refined(ir, vis, starts(search, scales(0.35, 0.79, 1.1) + scales(1.26, 2.4, 1.1), (-5, 0, 5), 4))
 
 
-def starts(search: Search, ratios: list[float], angles: tuple[float, ...], count: int) -> list[Start]:
-    """The best places over scales and angles, no two of them nearly the same."""
+def starts(
+    search: Search, ratios: list[float], angles: tuple[float, ...], count: int, reach: float = 1.0
+) -> list[Start]:
+    """The best places over scales and angles, no two of them nearly the same.
+
+    Args:
+        search: The two pictures.
+        ratios: Widths of the infrared picture on the visible one, as shares of that.
+        angles: In degrees.
+        count: Of the places.
+        reach: Share of the width by which corners may be off before a place counts half.
+    """
     found = [start for ratio in ratios for start in search.at(ratio, angles)]
-    apart = 0.03 * search.vis.size[0]
+    apart, plain = 0.03 * search.vis.size[0], resizing(search.ir.size, search.vis.size)
+
+    def likelihood(start: Start) -> float:
+        far = corner_error(start.matrix, plain, search.ir.size) / (reach * search.vis.size[0])
+        return start.score / (1 + far**2)
+
     kept: list[Start] = []
-    for start in sorted(found, key=lambda start: -start.score):
+    for start in sorted(found, key=likelihood, reverse=True):
         if all(corner_error(start.matrix, other.matrix, search.ir.size) > apart for other in kept):
             kept.append(start)
         if len(kept) == count:
@@ -114,7 +129,7 @@ def looks_mirrored(ir: Plane, vis: Plane, other: float, plain: Alignment) -> boo
     """Whether the infrared picture fits, and fits better, with left and right exchanged."""
     flipped = Plane(np.ascontiguousarray(ir.grey[:, ::-1]), np.ascontiguousarray(ir.known[:, ::-1]))
     search = Search(flipped, vis, 128)
-    found = refined(flipped, vis, starts(search, scales(0.85, 1.18, 1.08), (-4, 0, 4), 3))
+    found = refined(flipped, vis, starts(search, scales(0.85, 1.18, 1.08), (-4, 0, 4), 3, reach=0.3))
     return found.score > max(1.3 * other, 0.5) and settled(flipped, vis, found, "affine", plain).status in LIKELY
 
 

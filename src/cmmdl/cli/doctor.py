@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -15,11 +16,15 @@ EXTRAS = {
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "train": ("accelerate", "pydantic", "tensorboard"),
     "plot": ("matplotlib",),
+    "thermal": ("flyr",),
+    "video": ("av",),
+    "serve": ("fastapi", "uvicorn"),
 }
 
 
 @click.command("doctor")
-def command() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def command(as_json: bool) -> None:
     """Print versions, devices, threads, instruction sets and memory: paste it into a report of a problem.
 
     \b
@@ -27,6 +32,9 @@ def command() -> None:
       cmmdl doctor
     """  # noqa: D301
     rows = [*_versions(), *_extras(), *_processor(), *_gpus(), *_memory(), *_runtimes()]
+    if as_json:
+        click.echo(json.dumps(dict(rows), indent=2))
+        return
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         click.echo(f"{name.ljust(width)}  {text}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from dataclasses import fields
@@ -12,6 +13,7 @@ import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
 from cmmdl.cli.fuse_clip import SOURCE, check_no_pictures, check_unused, clip_options, fuse_clip, wants_clip
+from cmmdl.cli.fuse_pipe import fuse_pipe, wants_pipe
 from cmmdl.cli.fuse_shard import WHOLE, shard_option
 from cmmdl.cli.fuse_thermal import (
     FuseCommand,
@@ -46,8 +48,8 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     "--output",
     "out",
     type=PATH,
-    required=True,
-    help="File to write, or folder if the inputs are folders; of clips a video, a folder of frames, or -.",
+    help="File to write, or folder if the inputs are folders; of clips a video or a folder of frames; - is standard "
+    "output.  [default: NAME.fused.png beside the infrared picture NAME]",
 )
 @click.option("--model", default="cmmdl-ivf", show_default=True, metavar="NAME_OR_PATH", help="See `cmmdl models`.")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
@@ -102,8 +104,9 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
 @placing_options
 @shard_option
 @strict_option
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, for programs.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and notes about what a result shows only.")
-def command(ir: Path | str, vis: Path | str | None, out: Path, **options: Any) -> None:
+def command(ir: Path | str, vis: Path | str | None, out: Path | None, **options: Any) -> None:
     """Fuse an infrared with a visible picture, or MRI with CT, PET or SPECT: two files, or two folders by file stem.
 
     Without VIS, IR is a file that holds both, or a folder of them: a radiometric JPEG with its photo, or, with
@@ -115,7 +118,9 @@ def command(ir: Path | str, vis: Path | str | None, out: Path, **options: Any) -
     \b
     Examples:
       cmmdl fuse ir.png vis.png -o fused.png
+      cmmdl fuse ir.png vis.png                     # writes ir.fused.png beside ir.png
       cmmdl fuse data/ir data/vis -o results
+      cat vis.jpg | cmmdl fuse ir.png - -o - > fused.png
       cmmdl fuse pairs pairs -o results --ir-suffix _ir --vis-suffix _vis --skip-existing
       cmmdl fuse flights flights -o results --ir-name '*_T' --vis-name '*_V' --recursive
       cmmdl fuse thermal.tif photo.jpg -o fused.png --ir-range 20:40 --resize-ir
@@ -132,8 +137,27 @@ def command(ir: Path | str, vis: Path | str | None, out: Path, **options: Any) -
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
         raise UsageError("--overwrite and --skip-existing cannot be combined; give one of them")
+    if wants_pipe(ir, vis, out, options):
+        sys.exit(fuse_pipe(ir, vis, out, options, _fuse_pictures))
+    out = out or _beside(ir)
     if vis is not None and wants_clip(ir, vis, out):
         sys.exit(_fuse_clip(ir, vis, out, options))
+    sys.exit(_fuse_pictures(ir, vis, out, options))
+
+
+def _beside(ir: Path | str) -> Path:
+    """Where the result goes if nothing was said: beside the infrared picture."""
+    path = Path(ir)
+    if "://" in str(ir) or path.is_dir() or "%" in path.name:
+        raise UsageError(f"{ir}: say where the results go with -o")
+    from cmmdl.files.video.codecs import CONTAINERS
+
+    return path.with_name(f"{path.stem}.fused{'.mp4' if path.suffix.lower() in CONTAINERS else '.png'}")
+
+
+def _fuse_pictures(ir: Path | str, vis: Path | str | None, out: Path | None, options: dict[str, Any]) -> int:
+    """Two files or folders of pictures, or one that holds both; returns the exit code."""
+    out = out or _beside(ir)
     check_unused(options)
     options["naming"] = take_naming(options)
     if options["depth"]:
@@ -142,7 +166,7 @@ def command(ir: Path | str, vis: Path | str | None, out: Path, **options: Any) -
     options["one_file"] = vis is None
     _check_placing(options)
     try:
-        sys.exit(_run(Path(ir), Path(ir if vis is None else vis), out, options))
+        return _run(Path(ir), Path(ir if vis is None else vis), out, options)
     except OSError as error:
         raise UserError(f"{error.filename or out}: {error.strerror}; check the path and its permissions") from error
 
@@ -222,9 +246,10 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     write_reports([outcome], options, folder=False)
     if outcome.doubt:
         notes(ResultNote(f"{ir}: looks {outcome.doubt}; {_remedy([outcome])}"))
-    _say(
-        options,
-        f"{out}: fused in {time.perf_counter() - start:.2f} s on {_where(fuser, options)}",
+    seconds = time.perf_counter() - start
+    _say(options, f"{out}: fused in {seconds:.2f} s on {_where(fuser, options)}")
+    _say_json(
+        options, {"output": str(out), "seconds": seconds, "on": _where(fuser, options), "notes": sorted(notes.said)}
     )
     return notes.status()
 
@@ -261,6 +286,9 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     _tell_doubts([one for one in outcomes if one.doubt], len(todo), notes)
     _list("failed", failed)
     _list("unpaired", left_out)
+    done = [str(one.pair.out) for one in outcomes if not one.error]
+    told: dict[str, Any] = {"done": done, "failed": failed, "unpaired": left_out, "skipped": len(pairs) - len(todo)}
+    _say_json(options, {**told, "notes": sorted(notes.said)})
     if todo and len(failed) == len(todo):
         return NOTHING_DONE
     return notes.status(INCOMPLETE if failed or left_out else DONE)
@@ -276,7 +304,11 @@ def _fuse_all(
 
     start = time.perf_counter()
     outcomes = fuse_pairs(fuser, pairs, pair_options, options["products"], one_file=options["one_file"])
-    ended = list(tqdm(outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"]))
+    ended = list(
+        tqdm(
+            outcomes, total=len(pairs), unit=" pictures", bar_format=BAR, disable=options["quiet"] or options["as_json"]
+        )
+    )
     write_reports(ended, options, folder=True)
     seconds, done = time.perf_counter() - start, sum(not outcome.error for outcome in ended)
     rate = f"{done / seconds:.2f} pictures a second"
@@ -335,8 +367,13 @@ def _where(fuser: Fuser, options: dict[str, Any]) -> str:
 
 
 def _say(options: dict[str, Any], text: str) -> None:
-    if text and not options["quiet"]:
+    if text and not options["quiet"] and not options["as_json"]:
         click.echo(text)
+
+
+def _say_json(options: dict[str, Any], facts: dict[str, Any]) -> None:
+    if options["as_json"]:
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
 
 
 def _list(title: str, lines: list[str]) -> None:

@@ -182,6 +182,7 @@ def fuse_clip(
         pair: What is asked of every pair of frames.
         where: The device and model in words.
     """
+    from cmmdl.files.video.decoding import is_live
     from cmmdl.fusion.clip import fuse_clips
 
     notes = Notes(options["quiet"], options["strict"])
@@ -189,9 +190,10 @@ def fuse_clip(
     if (out.exists() and options["skip_existing"]) and str(out) != "-":
         _say(out, options, f"{out} exists, skipped")
         return DONE
+    ready = fuser(notes) if any(is_live(str(side)) for side in (ir, vis)) else None  # a camera does not wait
     one, two = _opened(ir, vis, options, pair, notes)
     try:
-        sink, made = _sink(out, two, str(vis), options, notes), fuser(notes)
+        sink, made = _sink(out, two, str(vis), options, notes), ready or fuser(notes)
     except BaseException:
         one.close()
         two.close()

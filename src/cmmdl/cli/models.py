@@ -1,8 +1,9 @@
-"""``cmmdl models``: what ``--model`` can be, with licence, data and scores."""
+"""``cmmdl models``: what ``--model`` can be, and the card of each."""
 
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,38 +12,61 @@ import click
 if TYPE_CHECKING:
     from cmmdl.weights.cards import ModelCard
 
+WIDTH = 100
+"""Columns of a terminal that the list fits into."""
+
 
 @click.command("models")
+@click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the model cards as JSON.")
-def command(as_json: bool) -> None:
-    """List the models that have a name: trained weights first, then methods that need none.
+def command(name: str | None, as_json: bool) -> None:
+    """List the models that have a name, trained weights first, or show the card of one.
 
     \b
     Examples:
       cmmdl models
+      cmmdl models cmmdl-rt
       cmmdl models --json
       cmmdl fuse ir.png vis.png -o fused.png --model laplacian
     """  # noqa: D301
-    from cmmdl.weights.cards import available_models
+    from cmmdl.errors import UserError
+    from cmmdl.weights.cards import available_models, find_card
 
     cards = available_models()
+    if name is not None:
+        card = find_card(name)
+        if card is None:
+            raise UserError(f"no model is called {name!r}; the models are {', '.join(one.name for one in cards)}")
+        cards = (card,)
     if as_json:
         click.echo(json.dumps([asdict(card) for card in cards], indent=2))
-        return
-    rows = [("name", "licence", "trained on", "description"), *map(_row, cards)]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row in rows:
-        click.echo("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]))
+    elif name is not None:
+        _echo_card(cards[0])
+    else:
+        _echo_list(cards)
+
+
+def _echo_list(cards: tuple[ModelCard, ...]) -> None:
+    """A line a model, longer ones wrapped."""
+    indent = max(len(card.name) for card in cards) + 2
     for card in cards:
-        _echo_scores(card)
+        lines = textwrap.wrap(card.description, WIDTH - indent)
+        click.echo(f"{card.name.ljust(indent)}{lines[0]}")
+        for line in lines[1:]:
+            click.echo(" " * indent + line)
+    click.echo("\n`cmmdl models NAME` shows licence, data and scores.")
 
 
-def _row(card: ModelCard) -> tuple[str, str, str, str]:
-    return card.name, card.licence, card.trained_on or "-", card.description
+def _echo_card(card: ModelCard) -> None:
+    """What is known of one model."""
+    rows = [("name", card.name), ("what", card.description), ("licence", card.licence)]
+    rows += [("trained on", card.trained_on), ("file", card.file), ("sha256", card.sha256)]
+    rows += [(f"on {data}", _numbers(scores)) for data, scores in (card.scores or {}).items()]
+    indent = max(len(title) for title, _ in rows) + 2
+    for title, text in rows:
+        for number, line in enumerate(textwrap.wrap(text, WIDTH - indent)):
+            click.echo(f"{'' if number else title}".ljust(indent) + line)
 
 
-def _echo_scores(card: ModelCard) -> None:
-    """The mean scores of one model, a line a data set."""
-    for data, scores in (card.scores or {}).items():
-        values = "  ".join(f"{metric} {value:.4g}" for metric, value in scores.items())
-        click.echo(f"\n{card.name} on {data}: {values}")
+def _numbers(scores: dict[str, float]) -> str:
+    return ", ".join(f"{metric} {value:.4g}" for metric, value in scores.items())

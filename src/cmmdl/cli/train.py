@@ -48,9 +48,9 @@ def command(
     \b
     Examples:
       cmmdl train --ir data/ir --vis data/vis
-      cmmdl train configs/cmmdl-ivf-stage1.toml --set optim.lr=3e-4 --val-ir val/ir --val-vis val/vis
+      cmmdl train configs/cmmdl-ivf.toml --set optim.lr=3e-4 --val-ir val/ir --val-vis val/vis
       cmmdl train --ir data/ir --vis data/vis --init cmmdl-ivf -o runs/mine --set run.steps=2000
-      accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf-stage1.toml
+      accelerate launch --multi_gpu --num_processes 2 -m cmmdl train configs/cmmdl-ivf.toml
     """  # noqa: D301
     from cmmdl.errors import UserError
     from cmmdl.files.images import quiet_decoders

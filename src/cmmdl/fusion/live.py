@@ -46,6 +46,7 @@ class LivePairing:
         Raises:
             UserError: If one side never sends a frame.
         """
+        since = Fraction(-1, 1000)
         try:
             while (frame := self.vis.next()) is not None:
                 moment = frame.arrived - self.offset
@@ -54,7 +55,7 @@ class LivePairing:
                     break
                 self.begun = self.begun if self.count else frame.arrived
                 self.count += 1
-                since = Fraction(round((frame.arrived - self.begun) * 1000), 1000)
+                since = max(Fraction(round((frame.arrived - self.begun) * 1000), 1000), since + Fraction(1, 1000))
                 yield Pair(near, Frame(since, frame.pixels, frame.arrived))
             else:
                 self.whole = True

@@ -77,12 +77,11 @@ async def _answer(request: Request, settings: Settings, fusers: Fusers, jobs: Jo
     try:
         files, fields = await read_form(request, settings.max_file_bytes)
         form = read_fields(fields)
-        if missing := {"ir", "vis"} - files.keys():
-            raise FormError(422, f"the file {' and '.join(sorted(missing))} is missing")
+        if "ir" not in files:
+            raise FormError(422, "the file ir is missing")
         name = form.model or settings.models[0]
-        job = partial(
-            fuse_uploads, fusers.get(name), files["ir"], files["vis"], form.options(), form.format, stretch=form.stretch
-        )
+        pictures = fusers.get(name), files["ir"], files.get("vis"), form.options(), form.format
+        job = partial(fuse_uploads, *pictures, stretch=form.stretch, products=form.products())
         answer = await jobs.run(job)
     except FormError as error:
         return problem(error.status, str(error))
@@ -140,7 +139,7 @@ def _form_schema() -> dict[str, Any]:
     schema = FuseForm.model_json_schema()
     file = {"type": "string", "format": "binary"}
     properties = {"ir": file, "vis": file, **schema["properties"]}
-    content = {"schema": {"type": "object", "required": ["ir", "vis"], "properties": properties}}
+    content = {"schema": {"type": "object", "required": ["ir"], "properties": properties}}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": content}}}
 
 

@@ -7,21 +7,29 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmmdl.errors import UsageError
-from cmmdl.files.arrays import Pixels, is_float
-from cmmdl.files.images import encode
+from cmmdl.files.arrays import Pixels
 from cmmdl.files.inmemory import as_file
+from cmmdl.files.pictures import result_dtype
 from cmmdl.files.ranges import settled
+from cmmdl.fusion.folder import depth_that_fits, doubt
 from cmmdl.fusion.fuser import Fuser
 from cmmdl.fusion.options import FuseOptions
+from cmmdl.fusion.products import Products, Sources, check, write_products
+from cmmdl.fusion.sources import is_celsius_tiff
 from cmmdl.serve.jobs import check_time
 from cmmdl.serve.settings import Settings
 
 Format = Literal["png", "jpeg", "tiff"]
+
+WITH_METADATA = Products()
+"""The picture with what the visible one carries, and what was done."""
 
 SUFFIXES: dict[Format, str] = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif"}
 
@@ -92,17 +100,25 @@ class Fusers:
 
 
 def fuse_uploads(
-    fuser: TimedFuser, ir: Upload, vis: Upload, options: FuseOptions, kind: Format, *, stretch: bool
+    fuser: TimedFuser,
+    ir: Upload,
+    vis: Upload | None,
+    options: FuseOptions,
+    kind: Format,
+    *,
+    stretch: bool = False,
+    products: Products = WITH_METADATA,
 ) -> Answer:
-    """Fuses two uploaded pictures.
+    """Fuses two uploaded pictures, or one file that holds both.
 
     Args:
         fuser: Does the work; called by one thread at a time.
-        ir: Infrared, or MRI.
-        vis: Visible, or CT, PET, SPECT.
+        ir: Infrared, or MRI; or a radiometric file with its photo.
+        vis: Visible, or CT, PET, SPECT; None if ``ir`` holds it.
         options: As in the command line.
         kind: Format of the answer.
         stretch: Stretch the result to the full range.
+        products: Paint and metadata.
 
     Raises:
         UserError: If a picture cannot be read or used.
@@ -112,31 +128,46 @@ def fuse_uploads(
     fuser.listen(notes)
     try:
         with ExitStack() as stack:
-            paths = [stack.enter_context(as_file(upload.data, upload.name)) for upload in (ir, vis)]
-            options = _with_ranges(options, paths, fuser)
-            one, two = (
-                fuser.take(paths[0], "infrared", options.ir_range),
-                fuser.take(paths[1], "visible", options.vis_range),
-            )
-            if kind != "tiff" and is_float(two.pixels) and options.depth is None:
-                options = replace(options, depth="uint16")
-            if kind == "jpeg":
-                options = replace(options, depth="uint8")
-            fused = fuser.fuse(one, two, options)
+            uploads = [ir] if vis is None else [ir, vis]
+            paths = [stack.enter_context(as_file(upload.data, upload.name)) for upload in uploads]
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="cmmdl-", dir=_memory())))
+            fused, data = _fused(fuser, paths, folder / f"fused{SUFFIXES[kind]}", options, products)
     finally:
         fuser.note = _nobody
-    assert isinstance(fused, np.ndarray)
-    for upload, path in zip((ir, vis), paths, strict=True):
+    for upload, path in zip(uploads, paths, strict=True):
         notes = [text.replace(str(path), upload.name) for text in notes]
-    data = encode(Path(f"fused{SUFFIXES[kind]}"), fused)
     size = (fused.shape[1], fused.shape[0])
     return Answer(data, f"image/{kind}", tuple(dict.fromkeys(notes)), time.perf_counter() - start, size)
 
 
+def _fused(
+    fuser: TimedFuser, paths: list[Path], out: Path, options: FuseOptions, products: Products
+) -> tuple[NDArray[Any], bytes]:
+    """The fused picture, and the file that it becomes with everything that belongs into it."""
+    options = _with_ranges(options, paths, fuser)
+    laid = fuser.lay(paths[0], paths[1] if len(paths) > 1 else None, options, files=True)
+    check(laid, products, options, str(paths[0]))
+    if laid.alignment is None and (seen := doubt(laid.ir, laid.vis)):
+        fuser.note(f"{paths[0]}: looks {seen}")
+    jpeg = "uint8" if out.suffix == ".jpg" else None
+    depth = jpeg or options.depth or depth_that_fits(laid.vis, out, fuser.note) or result_dtype(laid.vis, None)
+    fused = fuser.fuse_laid(laid, replace(options, depth="float32" if products.paints else depth))
+    assert isinstance(fused, np.ndarray)
+    write_products(laid, fused, Sources(paths[0], paths[-1], out, "fused"), products, options, depth, fuser.note)
+    return fused, out.read_bytes()
+
+
+def _memory() -> str | None:
+    """A folder in memory where the system has one; the system's temporary folder elsewhere."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
 def _with_ranges(options: FuseOptions, paths: list[Path], fuser: TimedFuser) -> FuseOptions:
     """The options with ranges taken from the pictures where that was asked, which is noted."""
+    if len(paths) == 1 or is_celsius_tiff(paths[0]):
+        return options
     ir_range, notes = settled(options.ir_range, paths[:1], "ir", max_pixels=fuser.max_pixels)
-    vis_range, more = settled(options.vis_range, paths[1:], "vis", max_pixels=fuser.max_pixels)
+    vis_range, more = settled(options.vis_range, paths[1:] or paths, "vis", max_pixels=fuser.max_pixels)
     for text in [*notes, *more]:
         fuser.note(text)
     return replace(options, ir_range=ir_range, vis_range=vis_range)

@@ -20,7 +20,7 @@ LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtp", "udp", "tcp", "srt", "mms")
 DEVICES = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 """FFmpeg's input for cameras on each system."""
 
-AT_ONCE = {"fflags": "nobuffer", "analyzeduration": "500000", "probesize": "500000", "rtsp_flags": "prefer_tcp"}
+AT_ONCE = {"analyzeduration": "500000", "probesize": "500000", "rtsp_flags": "prefer_tcp"}
 """FFmpeg's options of network streams: by default it gathers seconds before it gives the first frame."""
 
 COVER = 0x400
