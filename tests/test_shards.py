@@ -110,3 +110,10 @@ def test_two_files_have_no_shards(folder: Path) -> None:
     result = CliRunner().invoke(main, [*map(str, call)])
     assert result.exit_code == 2
     assert not (folder / "one.png").exists()
+
+
+def test_clips_have_no_shards(folder: Path) -> None:
+    call = ["fuse", folder / "a.mp4", folder / "b.mp4", "-o", folder / "c.mp4", "--shard", "1/2"]
+    result = CliRunner().invoke(main, [*map(str, call)])
+    assert result.exit_code == 2
+    assert "--shard is for pictures" in result.stderr

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 from cmmdl.training.batchnorm import GlobalBatchNorm, use_global_statistics
 from cmmdl.training.checkpoint import newest_checkpoint
-from training_helpers import TINY_MODEL, finish, relative_difference, train_command, write_pairs
+from training_helpers import TINY_MODEL, finish, relative_difference, start, train_command, write_pairs
 
 
 def free_port() -> int:
@@ -89,6 +89,37 @@ def test_ten_steps_of_two_processes_are_ten_steps_of_one(tmp_path: Path, launche
         assert 0 < difference < 1e-4, f"{part}: {difference:.1e}"
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("one", "two")]
     assert logs[0].count("\n") == logs[1].count("\n") == 1
+
+
+def launch_two(place: Path, steps: int) -> list[str]:
+    """What two launchers print that train as on two machines, whose runs' folders are not the same."""
+    port, launchers = free_port(), []
+    for rank in range(2):
+        command = train_command(place / "pairs", place / f"machine{rank}", f"run.steps={steps}")
+        nodes = ["--nnodes=2", f"--node_rank={rank}", "--master_addr=127.0.0.1", f"--master_port={port}"]
+        launchers.append(start(["-m", "torch.distributed.run", "--nproc_per_node=1", *nodes, *command]))
+    told = [launcher.communicate(timeout=240) for launcher in launchers]
+    assert [launcher.returncode for launcher in launchers] == [0, 0], told
+    return [out for out, _ in told]
+
+
+@pytest.mark.slow
+def test_two_launchers_on_the_loopback_are_one_run(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path / "pairs")
+    for _ in range(2):  # the second time they go on from the checkpoint before the last
+        first, second = launch_two(tmp_path, 4)
+        assert first.count("4 steps") == 1
+        assert "4 steps" not in second, "one process reports"
+        *before, last = sorted((tmp_path / "machine0").glob("checkpoint-*.pt"))
+        assert before
+        last.rename(tmp_path / "last.pt")
+    (tmp_path / "last.pt").rename(last)
+    assert newest_checkpoint(tmp_path / "machine1") is None, "rank 0 alone writes"
+    one = finish(train_command(pairs, tmp_path / "one", "run.steps=4"))
+    assert one.returncode == 0, one.stderr
+    states = [newest_checkpoint(folder) for folder in (tmp_path / "one", tmp_path / "machine0")]
+    assert [state["step"] for state in states] == [4, 4]
+    assert 0 < relative_difference(states[0]["model"], states[1]["model"]) < 1e-4
 
 
 def test_a_launcher_that_starts_one_process_instead_of_two_is_told(tmp_path: Path) -> None:

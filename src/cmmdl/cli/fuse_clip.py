@@ -132,7 +132,20 @@ def wants_clip(ir: Path | str, vis: Path | str, out: Path) -> bool:
 
 
 ONLY_PICTURES = (
-    *("temperature", "report", "spots", "boxes", "palette", "alarm", "unit", "split", "pip", "range_from", "invert_ir"),
+    *(
+        "temperature",
+        "report",
+        "spots",
+        "boxes",
+        "palette",
+        "alarm",
+        "unit",
+        "split",
+        "pip",
+        "range_from",
+        "invert_ir",
+        "shard",
+    ),
     *("emissivity", "distance", "reflected", "humidity", "strength", "share"),
 )
 """Options that clips do not have."""
