@@ -284,7 +284,7 @@ def test_a_clip_that_ends_before_its_end(tmp_path: Path) -> None:
     [
         ("a.mp4", Encoding("ffv1"), r"\.mp4 cannot hold ffv1; use \.mkv"),
         ("a.webm", Encoding("h264"), r"\.webm cannot hold h264"),
-        ("a.avi", Encoding(), "no video to write"),
+        ("a.avi", Encoding(), "not a video that can be written"),
         ("a.mp4", Encoding(quality=99), "runs from 0"),
         ("a.mkv", Encoding("ffv1", quality=5), "lossless"),
         ("a.webm", Encoding(bits=10), "10 bits go into"),

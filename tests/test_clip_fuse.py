@@ -138,7 +138,7 @@ def test_numbered_pictures(tmp_path: Path) -> None:
         (["ir.mp4", "still.png", "-o", "fused.mp4"], 1, "still.png is one picture, no clip"),
         (["ir.mp4", "missing.mp4", "-o", "fused.mp4"], 1, "missing.mp4: there is no such file"),
         (["ir.mp4", "vis.mp4", "-o", "fused.mp4", "--codec", "ffv1"], 2, "cannot hold ffv1"),
-        (["ir.mp4", "vis.mp4", "-o", "fused.avi"], 2, "no video to write"),
+        (["ir.mp4", "vis.mp4", "-o", "fused.avi"], 2, "not a video that can be written"),
         (["ir.mp4", "vis.mp4", "-o", "vis.mp4", "--overwrite"], 2, "is one of the two inputs"),
         (["ir.mp4", "vis.mp4", "-o", "fused.mp4", "--offset", "30"], 1, "do not overlap in time"),
         (["ir.mp4", "vis.mp4", "-o", "fused.mp4", "--ir-range", "each"], 2, "flicker"),

@@ -214,7 +214,7 @@ def test_command_lists_all_metrics() -> None:
     lines = done.stdout.splitlines()[1:]
     assert [line.split()[0] for line in lines] == list(metrics.METRICS)
     (vif,) = (line for line in lines if line.startswith("VIF "))
-    assert re.search(r"higher +0 .. inf +cmmdl,cddfuse +Visual information fidelity +Sheikh, Bovik 2006", vif)
+    assert re.search(r"higher +0 .. inf +cmmdl,cddfuse,vfbench +Visual information fidelity +Sheikh, Bovik 2006", vif)
 
 
 def test_command_on_three_folders_writes_everything(data: Path) -> None:

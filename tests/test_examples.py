@@ -19,7 +19,7 @@ from cmmdl.scenes import synthetic_pair
 from cmmdl.weights.cards import TRAINED
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-SCRIPTS = sorted(path for path in EXAMPLES.glob("*.py") if path.name != "make_pair.py")
+SCRIPTS = sorted(path for path in EXAMPLES.glob("*.py") if not path.name.startswith("make_"))
 
 
 def main_of(name: str) -> Callable[..., None]:

@@ -84,7 +84,7 @@ def test_tensors_floats_and_a_channel_axis(three: tuple[Array, Array, Array]) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"convention": "cdfuse"}, "unknown convention 'cdfuse'; choose from cmmdl, cddfuse, vifb, paper"),
+        ({"convention": "cdfuse"}, "unknown convention 'cdfuse'; choose from cmmdl, cddfuse, vifb, vfbench, paper"),
         ({"metrics": ["EN", "Qxy"]}, "unknown metric 'Qxy'; choose from EN, SD"),
         ({"fused": np.zeros((50, 60), np.uint8)}, "pictures differ in size: fused 50x60, ir 50x61, vis 50x61"),
         ({"vis": np.zeros((50, 61, 4), np.uint8)}, r"vis must be \(H, W\) or \(H, W, 3\), not \(50, 61, 4\)"),

@@ -141,7 +141,7 @@ WITHOUT_TORCH = """
 import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "safetensors", "onnx", "scipy"):
+        if name.split(".")[0] in ("torch", "safetensors", "onnx"):
             raise ImportError(name + " is blocked")
 sys.meta_path.insert(0, Blocked())
 """

@@ -160,8 +160,7 @@ def check_no_pictures(options: dict[str, Any]) -> None:
     given = [name for name in ONLY_PICTURES if options.get(name) not in (None, False, ())]
     if given:
         raise UsageError(f"--{given[0].replace('_', '-')} is for pictures, and these are clips; leave it out")
-    for name in ("ir_palette", "split", "pip"):
-        options.pop(name, None)
+    options.update(ir_palette=None, split=None, pip=None)
 
 
 def check_unused(options: dict[str, Any]) -> None:

@@ -13,8 +13,14 @@ from cmmdl.errors import UsageError, UserError
 
 
 def wants_pipe(ir: Path | str, vis: Path | str | None, out: Path | None, options: dict[str, Any]) -> bool:
-    """Whether a side is an encoded picture in a pipe; raw frames of clips need ``--size``."""
-    return "-" in (str(ir), str(vis), str(out)) and options["size"] is None
+    """Whether a side is an encoded picture in a pipe; clips go through pipes as raw frames, which need ``--size``."""
+    from cmmdl.files.video.codecs import CONTAINERS
+    from cmmdl.files.video.opening import is_clip
+
+    places = [place for place in (ir, vis, out) if place is not None]
+    files = [place for place in places if str(place) != "-"]
+    moving = any(is_clip(place) or Path(place).suffix.lower() in CONTAINERS for place in files)
+    return len(files) < len(places) and not moving and options["size"] is None and options["pixel"] is None
 
 
 def fuse_pipe(

@@ -105,8 +105,8 @@ class Training:
         self.take_step = self.make_step()
         self.crops = Crops(self.config.data, self.config.run.seed)
         if saved and not accept_changes:
-            refuse_other_pairs(fingerprints(self.crops.pairs), saved.get("pairs"), self.folder)
             refuse_other_ranges(self.crops.ranges, saved.get("ranges"), self.folder)
+            refuse_other_pairs(fingerprints(self.crops.pairs), saved.get("pairs"), self.folder)
         self.validation = validation_pairs(self.config.val)
         check_scored_pictures(self.validation, self.config.val.crop)
         self.saved_at, self.last_saved, self.whole = time.monotonic(), self.step, True
