@@ -12,6 +12,7 @@ import click
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
 from cmmdl.cli.naming import naming_options, say_note, take_naming
 from cmmdl.cli.placing import WARPS
+from cmmdl.cli.sides import check_sides
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -65,12 +66,7 @@ def command(ir: Path, vis: Path, **options: Any) -> None:
       cmmdl align day/ir day/vis --once --save rig.json --warp similarity
     """  # noqa: D301
     naming = take_naming(options)
-    for path in (ir, vis):
-        if not path.exists():
-            raise UserError(f"{path}: there is no such file or folder; check the path")
-    if ir.is_dir() != vis.is_dir():
-        folder, file = (ir, vis) if ir.is_dir() else (vis, ir)
-        raise UsageError(f"{folder} is a folder and {file} a file; give two files or two folders")
+    check_sides(ir, vis)
     if options["once"] and not options["save"]:
         raise UsageError("--once needs a file for the transform; give --save rig.json")
     pairs, left_out = _pairs(ir, vis, naming, options)

@@ -28,6 +28,7 @@ from cmmdl.cli.naming import naming_options, take_naming
 from cmmdl.cli.notes import Notes, strict_option
 from cmmdl.cli.placing import placing_options
 from cmmdl.cli.ranges import range_options, settled_range
+from cmmdl.cli.sides import check_sides
 from cmmdl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -173,12 +174,7 @@ def _fuse_pictures(ir: Path | str, vis: Path | str | None, out: Path | None, opt
 
 def _run(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
     """Files or folders; returns the exit code."""
-    for path in (ir, vis):
-        if not path.exists():
-            raise UserError(f"{path}: there is no such file or folder; check the path")
-    if ir.is_dir() != vis.is_dir():
-        folder, file = (ir, vis) if ir.is_dir() else (vis, ir)
-        raise UsageError(f"{folder} is a folder and {file} a file; give two files or two folders")
+    check_sides(ir, vis)
     if options["shard"] and not ir.is_dir():
         raise UsageError(f"--shard {options['shard']} is for two folders; leave it out for two files")
     return (_fuse_folders if ir.is_dir() else _fuse_files)(ir, vis, out, options)
