@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from cmmdl.fusion.fuser import Fuser
 from cmmdl.fusion.options import FuseOptions
 from cmmdl.fusion.stream import fused_frames
 from cmmdl.fusion.timing import Pair
+from cmmdl.runtimes.device import cpu_cores
 
 RATE = 25
 """Frames a second of the drawn clips."""
@@ -104,7 +104,7 @@ def measure_video(fuser: Fuser, ir: Path, vis: Path, out: Path, *, steady: bool 
     sink = VideoWriter(out, Encoding(), two.facts, sound=None, note=_silent)
     report = fuse_clips(fuser, one, two, sink, ClipOptions(BITS_8, steady=steady), note=_silent)
     whole = _part("all", begun, cpu, report.count)
-    return VideoTimes((read, fuse, write), whole, _cores())
+    return VideoTimes((read, fuse, write), whole, cpu_cores())
 
 
 def table(times: VideoTimes) -> str:
@@ -159,10 +159,6 @@ def _timed(name: str, work: Callable[[], Iterable[object]]) -> Part:
 
 def _part(name: str, begun: float, cpu: float, count: int) -> Part:
     return Part(name, (time.perf_counter() - begun) * 1e3 / count, (time.process_time() - cpu) * 1e3 / count)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _silent(text: str) -> None:
