@@ -60,7 +60,7 @@ def to_numpy(pixels: Pixels) -> NDArray[Any]:
     return pixels.detach().cpu().numpy() if is_tensor(pixels) else pixels
 
 
-def alike(pixels: Pixels, other: Pixels) -> Pixels:
+def as_kind_of(pixels: Pixels, other: Pixels) -> Pixels:
     """As an array of the kind of ``other``, on its device, of the type it has."""
     if not is_tensor(other):
         return to_numpy(pixels)
