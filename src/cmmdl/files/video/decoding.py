@@ -138,13 +138,14 @@ class DecodedClip:
             height=height,
             width=width,
             white=planes.white(frame, colour=self.colour),
-            rate=stream.average_rate or stream.guessed_rate,
+            rate=_rate(stream),
             time_base=stream.time_base,
             origin=self.origin,
             begins=self._time(frame, None),
             count=stream.frames or None,
             seconds=None if self.live or end is None else float(end - self.origin),
             live=self.live,
+            piped=self.source == "-",
             has_sound=bool(self.container.streams.audio),
             tags=Tags(self.rotation, _aspect(stream), _colour(stream.codec_context)),
         )
@@ -233,6 +234,11 @@ def _end(container: Any, stream: Any) -> Fraction | None:
         return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
     alone = container.duration and not container.streams.audio
     return Fraction(container.duration + (container.start_time or 0), 1_000_000) if alone else None
+
+
+def _rate(stream: Any) -> Fraction | None:
+    """Frames a second, about: the smaller of what FFmpeg finds, since it may take the unit of the times for a rate."""
+    return min((Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate), default=None)
 
 
 def _aspect(stream: Any) -> Fraction | None:
