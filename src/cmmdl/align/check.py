@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmmdl.align.geometry import Size, corners, middle
-from cmmdl.align.maps import Floats
+from cmmdl.align.maps import Floats, floats
 from cmmdl.align.thumbs import Blocks, Similarity, agree, blocks, edges, likeness, mirror, peaks, strength, thumbnail
 from cmmdl.align.transform import tolerance
 
@@ -101,7 +101,7 @@ def look(ir: NDArray[Any], vis: NDArray[Any]) -> Look:
 def thumbnails(ir: NDArray[Any], vis: NDArray[Any], long_side: int) -> tuple[Floats, Floats]:
     """Both pictures at the same small size."""
     one, two = thumbnail(ir, long_side), thumbnail(vis, long_side)
-    return (one if one.shape == two.shape else cv2.resize(one, two.shape[1::-1])), two
+    return (one if one.shape == two.shape else floats(cv2.resize(one, two.shape[1::-1]))), two
 
 
 def telling(thumbs: tuple[Floats, Floats]) -> bool:

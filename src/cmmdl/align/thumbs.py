@@ -115,10 +115,10 @@ def blocks(ir: Complex, vis: Complex, shift: complex) -> Blocks:
     )
     x, y = int(shift.real), int(shift.imag)
     rim = RADIUS + max(abs(x), abs(y))
-    around = cv2.copyMakeBorder(ir.view(np.float32).reshape(height, width, 2), *[rim] * 4, cv2.BORDER_CONSTANT)
+    around = np.pad(ir, rim)
     wide = side + 2 * RADIUS
     first = rim - RADIUS
-    moving = sliding_window_view(around.view(np.complex64)[..., 0], (wide, wide))
+    moving = sliding_window_view(around, (wide, wide))
     moving = moving[rows[:, None] + (first - y), columns + (first - x)].reshape(-1, wide, wide)
     fixed = sliding_window_view(vis, (side, side))[rows[:, None], columns].reshape(-1, side, side)
     fast = [fft.next_fast_len(wide)] * 2
