@@ -12,7 +12,7 @@ so it needs POSIX.
 
 Everything happens in ``--folder``: the project as it was when the first run began, the map of tests, the results. The
 working tree may change meanwhile. A run that was stopped goes on where it was. ``--again`` takes the project as it
-is now, tests included, and tries the survivors once more.
+is now, tests included, and tries the survivors once more. A folder holds one sample: give another seed another folder.
 
 Survivors that change nothing, say an epsilon below rounding, stand with their reason in ``equivalent.txt`` and do not
 count.
@@ -103,12 +103,19 @@ def main() -> None:
 
 
 def frozen_sample(folder: Path, options: argparse.Namespace) -> list[Mutation]:
-    """Copies the project if that has not been done yet, and draws from the copy."""
-    project = folder / "project"
+    """Copies the project if that has not been done yet, and draws from the copy.
+
+    Where the project is taken anew, the sample stays what it was, but for code that is no longer there.
+    """
+    project, drawn = folder / "project", folder / "sample.json"
+    before = json.loads(drawn.read_text()) if drawn.exists() else None
     if options.again or not project.exists():
         folder.mkdir(parents=True, exist_ok=True)
         copy_project(ROOT, project)
-    return draw(project, options.rooms, options.count, options.seed)
+    known = mutations_by_name(project, options.rooms)
+    names = before or random.Random(options.seed).sample(list(known), min(options.count, len(known)))
+    drawn.write_text(json.dumps(names))
+    return [known[name] for name in names[: options.count] if name in known]
 
 
 def copy_project(source: Path, copy: Path) -> None:
@@ -123,11 +130,10 @@ def copy_project(source: Path, copy: Path) -> None:
             shutil.copy2(place, copy / part)
 
 
-def draw(project: Path, rooms: list[str], count: int, seed: int) -> list[Mutation]:
-    """A random sample of all mutations of the rooms, each at most once."""
+def mutations_by_name(project: Path, rooms: list[str]) -> dict[str, Mutation]:
+    """All mutations of the rooms."""
     files = [file for room in rooms for file in sorted((project / "src/cmmdl" / room).rglob("*.py"))]
-    everything = list({mutation.name: mutation for file in files for mutation in mutations_of(file, project)}.values())
-    return random.Random(seed).sample(everything, min(count, len(everything)))
+    return {mutation.name: mutation for file in files for mutation in mutations_of(file, project)}
 
 
 def coverage_map(folder: Path, again: bool) -> dict[str, dict[str, list[str]]]:
