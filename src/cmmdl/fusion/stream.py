@@ -102,7 +102,7 @@ def fused_frames(
         return
     source = chain([first], source)
     fusers = _fusers(fuser, first.vis.pixels, 1 if live else workers)
-    extra = 0 if live else 1
+    extra = 0 if live else 2
     if not steady:
         yield from in_order(lambda own, pair: _fused(own, pair, options, drift), source, fusers, extra)
         return
