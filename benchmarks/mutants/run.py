@@ -13,7 +13,8 @@ so it needs POSIX.
 
 Everything happens in ``--folder``: the project as it was when the first run began, the map of tests, the results. The
 working tree may change meanwhile. A run that was stopped goes on where it was. ``--again`` takes the project as it
-is now, tests included, and tries the survivors once more; with files of tests, by those alone. A folder holds one sample: give another seed another folder.
+is now, tests included, and tries the survivors once more; with files of tests, by those alone. A folder holds one
+sample: give another seed another folder.
 
 Survivors that change nothing, say an epsilon below rounding, stand with their reason in ``equivalent.txt`` and do not
 count.
@@ -63,6 +64,7 @@ TESTS = (
     "ranges",
     "shards",
     "sheets",
+    "slips",
     "steady",
     "streams",
     "temperatures",
@@ -175,7 +177,9 @@ def in_processes(
         os.waitpid(process, 0)
 
 
-def work(todo: list[Mutation], covered: dict[str, dict[str, list[str]]], folder: Path, name: str, options: argparse.Namespace) -> None:
+def work(
+    todo: list[Mutation], covered: dict[str, dict[str, list[str]]], folder: Path, name: str, options: argparse.Namespace
+) -> None:
     """Runs the tests of one mutant after the other in a copy of the project, and notes what became of each."""
     copy, results = folder / name, folder / "results.jsonl"
     copy_project(folder / "project", copy)

@@ -170,7 +170,7 @@ def _kept_lines(options: dict[str, Any], done: set[str]) -> list[str]:
     try:
         return [line for line in lines if json.loads(line)["file"] not in done]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no report of an earlier run; give --report another name") from error
+        raise UserError(f"{path} is not the report of an earlier run; give --report another name") from error
 
 
 def _conditions(options: dict[str, Any]) -> Conditions:
