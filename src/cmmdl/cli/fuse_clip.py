@@ -79,7 +79,7 @@ def clip_options(command: Command) -> Command:
                 "--offset",
                 type=float,
                 metavar="SECONDS",
-                help="Clips: the infrared one was started so much after the visible one.",
+                help="Clips: how much later the infrared one started.",
             ),
             click.option(
                 "--steady", is_flag=True, help="Clips: average noise and flicker along the motion, where it is sure."
@@ -94,7 +94,10 @@ def clip_options(command: Command) -> Command:
             click.option("--bits", type=click.Choice(["8", "10"]), help="Clips: bits a channel  [default: 8]"),
             click.option("--no-sound", is_flag=True, help="Clips: leave the sound of the visible clip out."),
             click.option(
-                "--duration", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Clips: stop after that."
+                "--duration",
+                type=click.FloatRange(0, min_open=True),
+                metavar="SECONDS",
+                help="Clips: how much to fuse.",
             ),
             click.option(
                 "--fps",
