@@ -224,7 +224,7 @@ def test_a_pipe_that_closes_within_a_frame() -> None:
     raw = RawFrames(8, 6, "gray", file=io.BytesIO(bytes(48 + 20)))
     with pytest.raises(UserError, match=r"ended within a frame \(20 of 48 bytes\)"):
         list(raw.frames())
-    with pytest.raises(UserError, match="contains no frames"):
+    with pytest.raises(UserError, match="no frames came from standard input"):
         RawFrames(8, 6, "gray", file=io.BytesIO())
 
 
