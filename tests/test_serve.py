@@ -87,7 +87,7 @@ def test_depth_and_colour(client: TestClient) -> None:
         (files(vis=b""), {}, 422, "seen.png is empty"),
         (files(ir=encoded(IR[1:])), {}, 422, "51x36"),
         ({"vis": files()["vis"]}, {}, 422, "the file ir is missing"),
-        ({"ir": files()["ir"]}, {}, 422, "no radiometric JPEG"),
+        ({"ir": files()["ir"]}, {}, 422, "not a radiometric JPEG"),
         (files(), {"shift": "4"}, 422, "shift '4' is not two numbers"),
         (files(), {"palette": "plaid"}, 422, "plaid"),
         (files(), {"model": "cmmdl-ivf"}, 422, "not offered here; choose one of max, mean"),

@@ -25,7 +25,7 @@ from cmmdl.errors import UserError
     "--queue", type=click.IntRange(1), default=8, show_default=True, help="Fusions that may wait; more get 503."
 )
 @click.option(
-    "--seconds", type=click.FloatRange(0), default=120, show_default=True, help="Longest fusion; 0 is no limit."
+    "--seconds", type=click.FloatRange(0), default=120, show_default=True, help="Longest fusion; 0 means no limit."
 )
 @click.option("--threads", type=click.IntRange(1), help="CPU threads  [default: all cores]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")

@@ -89,7 +89,7 @@ def _alpha(path: Path, page: TiffPage) -> bool:
     if bands == colours + 1 and extra and extra[-1] in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA):
         return True
     ordinals = {2: "a second", 4: "a fourth"}
-    what = f"{ordinals[bands]} band that is no alpha" if bands == colours + 1 else f"{bands} bands"
+    what = f"{ordinals[bands]} band that is not alpha" if bands == colours + 1 else f"{bands} bands"
     raise UnreadableError(f"{path} has {what}; save grey (1 band) or RGB (3 bands), other bands as files of their own")
 
 

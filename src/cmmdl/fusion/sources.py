@@ -153,7 +153,7 @@ def _lay_temperatures(
 ) -> Laid:
     own = vis is None
     if own and thermal.photo is None:
-        raise UnusableError(f"{thermal.name} holds no photo; give the visible picture as the second file")
+        raise UnusableError(f"{thermal.name} contains no photo; give the visible picture as the second file")
     if not own:
         _refuse_as_visible(vis)
     photo = to_picture(thermal.photo if own else vis, "visible", options.vis_range)
@@ -174,20 +174,20 @@ def _range(thermal: Thermal, options: FuseOptions) -> Range | None:
 
 
 def _inverted(thermal: Thermal) -> Thermal:
-    raise UnusableError(f"{thermal.name} holds temperatures, of which black-hot is no option; leave out --invert-ir")
+    raise UnusableError(f"{thermal.name} holds temperatures, which cannot be black-hot; leave out --invert-ir")
 
 
 def not_radiometric(ir: AnySource, options: FuseOptions) -> str:
     """What is wrong with conditions for a picture that is no radiometric file."""
     option = next(iter(options.conditions.given))
     name = str(ir) if isinstance(ir, str | Path) else "the infrared picture"
-    return f"--{option} changes radiometric JPEGs only, and {name} is none; leave it out"
+    return f"--{option} applies to radiometric JPEGs only, and {name} is not one; leave it out"
 
 
 def _alone(ir: AnySource) -> str:
     name = str(ir) if isinstance(ir, str | Path) else "the infrared picture"
     return (
-        f"{name} is no radiometric JPEG with a photo inside; give the visible picture as the second file, "
+        f"{name} is not a radiometric JPEG with a photo inside; give the visible picture as the second file, "
         "or --split rgbt if its fourth channel is the thermal one"
     )
 

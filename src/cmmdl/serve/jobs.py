@@ -35,7 +35,7 @@ class Jobs:
 
     Args:
         queue: How many may wait.
-        seconds: How long one may run; 0 is no limit. Kept by `check_time`, which a job calls now and then.
+        seconds: How long one may run; 0 means no limit. Kept by `check_time`, which a job calls now and then.
     """
 
     def __init__(self, queue: int, seconds: float) -> None:

@@ -23,7 +23,7 @@ class Settings:
         max_file_bytes: Largest uploaded file.
         max_pixels: Largest picture, height times width.
         queue: Fusions that may wait; more are refused with status 503.
-        seconds: Longest time a fusion may take, checked before each tile; 0 is no limit.
+        seconds: Longest time a fusion may take, checked before each tile; 0 means no limit.
         threads: CPU threads; None is all cores.
         device: As in `cmmdl.Fuser`.
         local: Folder of the page that fuses in the browser, served under ``/local``; None serves none.
