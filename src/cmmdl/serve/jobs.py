@@ -35,7 +35,7 @@ class Jobs:
 
     Args:
         queue: How many may wait.
-        seconds: How long one may run; 0 is no limit. Kept by `check_time`, which a job calls now and then.
+        seconds: How long one may run; 0 is no limit. Kept by `time_check`, whose result a job calls now and then.
     """
 
     def __init__(self, queue: int, seconds: float) -> None:
@@ -78,12 +78,12 @@ class Jobs:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
 
-def check_time() -> None:
-    """Called inside a job, before each tile.
-
-    Raises:
-        OutOfTimeError: If its time is over.
-    """
+def time_check() -> Callable[[], None]:
+    """Inside a job: what raises `OutOfTimeError` once the job's time is over, called in whatever thread."""
     deadline = getattr(_deadline, "value", None)
-    if deadline is not None and time.monotonic() > deadline:
-        raise OutOfTimeError
+
+    def check() -> None:
+        if deadline is not None and time.monotonic() > deadline:
+            raise OutOfTimeError
+
+    return check
