@@ -74,6 +74,7 @@ def _add_fuse(app: FastAPI, settings: Settings, fusers: Fusers, jobs: Jobs, coun
 async def _answer(request: Request, settings: Settings, fusers: Fusers, jobs: Jobs, counts: Counts) -> Response:
     """The fused picture, or what is wrong in one line."""
     try:
+        await _turn_away_if_full(request, jobs)
         files, fields = await read_form(request, settings.max_file_bytes)
         form = read_fields(fields)
         if "ir" not in files:
@@ -104,6 +105,16 @@ async def _answer(request: Request, settings: Settings, fusers: Fusers, jobs: Jo
     headers = {"x-cmmdl-seconds": f"{answer.seconds:.3f}", "x-cmmdl-model": name, "cache-control": "no-store"}
     headers["x-cmmdl-notes"] = " | ".join(answer.notes).encode("ascii", "replace").decode()
     return Response(answer.data, media_type=answer.media_type, headers=headers)
+
+
+async def _turn_away_if_full(request: Request, jobs: Jobs) -> None:
+    """Where the queue is full, the body is read past without a look: what is left unread would break the connection."""
+    try:
+        jobs.check()
+    except BusyError:
+        async for _ in request.stream():
+            pass
+        raise
 
 
 def _add_facts(app: FastAPI, settings: Settings, jobs: Jobs, counts: Counts) -> None:

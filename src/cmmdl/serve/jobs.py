@@ -49,6 +49,15 @@ class Jobs:
         """Jobs that have not begun."""
         return max(0, self.inside - 1)
 
+    def check(self) -> None:
+        """Refuses one more job where the queue is full.
+
+        Raises:
+            BusyError: If as many jobs wait as may.
+        """
+        if self.inside > self.queue:
+            raise BusyError(max(1, round(self.usual * self.inside)))
+
     async def run(self, job: Callable[[], Result]) -> Result:
         """The result of a job, when its turn has come.
 
@@ -56,8 +65,7 @@ class Jobs:
             BusyError: If as many jobs wait as may.
             OutOfTimeError: If it ran too long.
         """
-        if self.inside > self.queue:
-            raise BusyError(max(1, round(self.usual * self.inside)))
+        self.check()
         self.inside += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._worker, self._timed, job)

@@ -16,11 +16,13 @@ HEAD_SECONDS = 10.0
 
 
 def listen(app: FastAPI, settings: Settings) -> tuple[Server, socket]:
-    """A server and its socket, which is bound but not answered yet: ``server.run([socket])`` does that."""
+    """A server and its socket, on which clients wait until ``server.run([socket])`` answers them."""
     config = Config(
         app, settings.host, settings.port, http=ImpatientProtocol, ws="none", log_level="warning", server_header=False
     )
-    return Server(config), config.bind_socket()
+    opened = config.bind_socket()
+    opened.listen(config.backlog)
+    return Server(config), opened
 
 
 class ImpatientProtocol(H11Protocol):
