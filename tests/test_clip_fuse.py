@@ -160,7 +160,9 @@ def test_bad_input(clips: tuple[Path, Path], tmp_path: Path, arguments: list[str
     write_empty(tmp_path / "sound.m4v", "aac")
     write_empty(tmp_path / "none.mkv", "libx264")
     before = sorted(file.name for file in tmp_path.iterdir())
-    full = [str(tmp_path / word) if word.endswith((".mp4", ".m4v", ".mkv", ".png", ".avi")) else word for word in arguments]
+    full = [
+        str(tmp_path / word) if word.endswith((".mp4", ".m4v", ".mkv", ".png", ".avi")) else word for word in arguments
+    ]
     result = CliRunner().invoke(main, ["fuse", *full, "--model", "max"])
     assert (result.exit_code, words in result.output.replace("\n", " ")) == (status, True), result.output
     assert sorted(file.name for file in tmp_path.iterdir()) == before

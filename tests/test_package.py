@@ -49,6 +49,13 @@ def test_version_of_command_and_package_agree() -> None:
     assert f"version: {cmmdl.__version__}" in (ROOT / "CITATION.cff").read_text()
 
 
+def test_the_shell_is_told_how_commands_go_on() -> None:
+    asked = {"COMP_WORDS": "cmmdl fu", "COMP_CWORD": "1", "_CMMDL_COMPLETE": "bash_complete"}
+    call = [sys.executable, "-c", "from cmmdl.cli import main; main(prog_name='cmmdl')"]
+    result = subprocess.run(call, env={**os.environ, **asked}, capture_output=True, text=True, timeout=120, check=True)
+    assert result.stdout == "plain,fuse\n"
+
+
 def test_a_wrong_subcommand_is_answered_with_the_right_one() -> None:
     result = python("-m", "cmmdl", "fues")
     assert result.returncode == 2
