@@ -137,6 +137,14 @@ SMALLER = {
 """What takes long, and what is run instead."""
 
 
+AS_IN_A_SHELL = """set -e
+cmmdl() {
+  case "$*" in *--skip-existing*) ;; fuse*|sheet*) set -- "$@" --overwrite ;; esac
+  "$PYTHON" -m cmmdl "$@"
+}"""
+"""The command, which replaces what an earlier block made."""
+
+
 def shell_blocks(page: str) -> list[str]:
     """The shell blocks of a page, without the commands that cannot run in a test; comments and continuations joined."""
     blocks = []
@@ -150,12 +158,12 @@ def shell_blocks(page: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if shell_blocks(page)])
 def test_shell_in_the_documents_runs(page: str, workplace: Path) -> None:
-    _stock(workplace)
+    _stock(workplace, (240, 320) if "alignment" in page else (72, 96))
     for block in shell_blocks(page):
         for long, short in SMALLER.items():
             block = block.replace(long, short)
-        script = f'cmmdl() {{ "{sys.executable}" -m cmmdl "$@"; }}\nset -e\n{block}'
-        home = {"HOME": str(workplace), "OMP_NUM_THREADS": "1"}
+        script = f"{AS_IN_A_SHELL}\n{block}"
+        home = {"HOME": str(workplace), "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
         call = ["sh", "-c", script]
         result = subprocess.run(
             call, env={**os.environ, **home}, capture_output=True, text=True, timeout=280, check=False
@@ -171,25 +179,32 @@ def test_links_in_the_documents_lead_somewhere(document: str) -> None:
             assert (path.parent / target).exists(), target
 
 
-def _draw(folder: Path, ir: str, vis: str, seed: int = 3, fused: str = "") -> None:
+def _draw(folder: Path, ir: str, vis: str, seed: int = 3, fused: str = "", size: tuple[int, int] = (72, 96)) -> None:
     """A small pair, and for ``fused`` any picture of its size."""
-    pictures = dict(zip((ir, vis), synthetic_pair(72, 96, seed), strict=True))
+    pictures = dict(zip((ir, vis), synthetic_pair(*size, seed), strict=True))
     for name, picture in {**pictures, **({fused: pictures[vis]} if fused else {})}.items():
         path = folder / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_image(path, picture)
 
 
-def _stock(place: Path) -> None:
+def _stock(place: Path, size: tuple[int, int]) -> None:
     """What the shell blocks take for granted beyond what Python's do."""
     for name in ("Downloads", "results/ours", "results/theirs", "other", "pairs", "named"):
         (place / name).mkdir(parents=True, exist_ok=True)
     shutil.copy(place / "MSRS-main.zip", place / "Downloads")
-    ir, vis = synthetic_pair(72, 96, 3)
+    ir, vis = synthetic_pair(*size, 3)
+    _draw(place, "ir", "vis", fused="fused", size=size)
     for number in range(3):
         for side in ("ir", "vis"):
             for folder in ("day", "night", "my", "data/train", "data/test", "val"):
-                _draw(place / folder, f"ir/{number}", f"vis/{number}", 20 + number + 9 * (folder == "data/test"))
+                _draw(
+                    place / folder,
+                    f"ir/{number}",
+                    f"vis/{number}",
+                    20 + number + 9 * (folder == "data/test"),
+                    size=size,
+                )
             shutil.copy(place / side / f"{number}.png", place / f"pairs/{number}_{side}.png")
         for folder in ("results", "results/ours", "results/theirs", "other"):
             shutil.copy(place / f"vis/{number}.png", place / folder / f"{number}.png")

@@ -16,7 +16,7 @@ from cmmdl.errors import UsageError
 from cmmdl.files.arrays import Pixels
 from cmmdl.files.images import encode
 from cmmdl.files.inmemory import as_file
-from cmmdl.files.pictures import Picture, give, result_dtype
+from cmmdl.files.pictures import Picture, result_dtype, to_result
 from cmmdl.files.ranges import settled
 from cmmdl.fusion.folder import depth_that_fits, doubt
 from cmmdl.fusion.fuser import Fuser
@@ -187,7 +187,7 @@ def _fused(fuser: TimedFuser, laid: Laid, sources: Sources, options: FuseOptions
 def _source(picture: Picture) -> bytes:
     """A source as it is laid and ranged, a PNG of 8 bits."""
     colour = None if picture.is_grey else picture
-    pixels = give(picture.luma(), like=picture, colour=colour, dtype="uint8")
+    pixels = to_result(picture.luma(), like=picture, colour=colour, dtype="uint8")
     assert isinstance(pixels, np.ndarray)
     return encode(Path("source.png"), pixels)
 
