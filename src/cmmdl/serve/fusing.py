@@ -20,7 +20,7 @@ from cmmdl.files.pictures import Picture, result_dtype, to_result
 from cmmdl.files.ranges import settled
 from cmmdl.fusion.folder import depth_that_fits, doubt
 from cmmdl.fusion.fuser import Fuser
-from cmmdl.fusion.laying import Laid
+from cmmdl.fusion.laid import Laid
 from cmmdl.fusion.options import FuseOptions
 from cmmdl.fusion.products import Products, Sources, check, write_products
 from cmmdl.fusion.sources import settled_celsius
