@@ -118,16 +118,13 @@ def model_of(options: dict[str, Any]) -> str | nn.Module:
 def settle_range(pairs: list[Pair], options: dict[str, Any], note: Note) -> None:
     """Takes one infrared range for a run of temperatures, in place, and says it as an option to copy."""
     from cmmdl.files.notes import ResultNote
-    from cmmdl.files.ranges import text_of
-    from cmmdl.fusion.sources import shared_span
+    from cmmdl.fusion.sources import settled_celsius
 
     if options["ir_range"] not in (None, "auto") or options["split"]:
         return
-    span = shared_span([pair.ir for pair in pairs], options["conditions"])
-    if span is not None:
-        options["ir_range"] = text_of(*span)
-        said = f"{span[0]:g} to {span[1]:g} °C are taken as black and white"
-        note(ResultNote(f"{said}; the same again: --ir-range {text_of(*span)}"))
+    if settled := settled_celsius([pair.ir for pair in pairs], options["conditions"]):
+        options["ir_range"], said = settled
+        note(ResultNote(said))
 
 
 def target_folders(out: Path, options: dict[str, Any]) -> list[Path]:

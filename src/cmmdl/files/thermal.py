@@ -235,10 +235,10 @@ _CAMERA = {"make": 271, "model": 272, "software": 305, "taken": 306}
 
 def _read_celsius(path: Path) -> Thermal:
     """A TIFF of floats; what it declares as missing becomes NaN."""
-    import tifffile
+    from cmmdl.files.tiff import open_tiff
 
     try:
-        with tifffile.TiffFile(path) as file:
+        with open_tiff(path) as file:
             page = file.pages.first
             values, missing = page.asarray(), page.tags.valueof("GDAL_NODATA")
     except OSError as error:

@@ -19,7 +19,7 @@ from cmmdl.files.levels import Range
 from cmmdl.files.notes import ResultNote
 from cmmdl.files.palettes import indexed_values, palette_by_name, recover, values_of
 from cmmdl.files.pictures import Picture, Source
-from cmmdl.files.ranges import parse_range
+from cmmdl.files.ranges import parse_range, text_of
 from cmmdl.files.split import read_rgbt
 from cmmdl.files.thermal import Conditions, Thermal, read_thermal
 from cmmdl.fusion.fitting import resized_to_fit
@@ -93,12 +93,12 @@ def _thermal(ir: AnySource, options: FuseOptions, note: Note, files: bool) -> Th
 
 def is_celsius_tiff(path: Path) -> bool:
     """Whether a TIFF has one channel of floats that can be °C and leave [0, 1]."""
-    import tifffile
+    from cmmdl.files.tiff import open_tiff
 
     if not path.is_file() or kind_of(path) != "tiff":
         return False
     try:
-        with tifffile.TiffFile(path) as file:
+        with open_tiff(path) as file:
             page = file.pages.first
             if page.dtype is None or page.dtype.kind != "f" or len(page.shape) != 2:
                 return False
@@ -138,6 +138,26 @@ def shared_span(paths: list[Path], conditions: Conditions) -> Range | None:
         return None
     low, high = celsius_span(np.concatenate(seen), str(paths[0]))
     return (round(low, 2), round(high, 2)) if round(low, 2) < round(high, 2) else (low, high)
+
+
+def settled_celsius(paths: list[Path], conditions: Conditions) -> tuple[str, str] | None:
+    """One range for a run of temperatures, and a note that says it as an option to copy.
+
+    Args:
+        paths: Infrared files.
+        conditions: How the scene was.
+
+    Returns:
+        For example ``"18.5:36.2"`` and the note; ``None`` if no file that can be read holds temperatures.
+
+    Raises:
+        UnusableError: If all temperatures are equal.
+    """
+    span = shared_span(paths, conditions)
+    if span is None:
+        return None
+    said = f"{span[0]:g} to {span[1]:g} °C are taken as black and white"
+    return text_of(*span), f"{said}; the same again: --ir-range {text_of(*span)}"
 
 
 def _given(path: Path, conditions: Conditions) -> dict[str, Any]:
