@@ -120,9 +120,8 @@ def shared_span(paths: list[Path], conditions: Conditions) -> Range | None:
     Raises:
         UnusableError: If all temperatures are equal.
     """
-    step = -(-len(paths) // MOST)
     seen: list[NDArray[np.float32]] = []
-    for path in paths[::step]:
+    for path in (paths[number] for number in looked_at(len(paths))):
         try:
             if radiometric_maker(path) is None and not is_celsius_tiff(path):
                 continue
@@ -134,6 +133,11 @@ def shared_span(paths: list[Path], conditions: Conditions) -> Range | None:
         return None
     low, high = span_of(np.concatenate(seen), str(paths[0]))
     return (round(low, 2), round(high, 2)) if round(low, 2) < round(high, 2) else (low, high)
+
+
+def looked_at(count: int) -> range:
+    """Which of so many files decide what means black and white for temperatures."""
+    return range(0, count, max(1, -(-count // MOST)))
 
 
 def _given(path: Path, conditions: Conditions) -> dict[str, Any]:
