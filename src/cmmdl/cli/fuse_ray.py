@@ -235,7 +235,10 @@ def _tell_run(
     on = next((told.on for told in ended.values() if told.on), "")
     workers = f"{run.plan.workers} worker{'s' if run.plan.workers > 1 else ''}"
     rate = f"{done / seconds:.2f} pictures a second"
-    say(options, f"{places.out}: {done} fused in {seconds:.1f} s ({rate}) by {workers} on {on}, model {options['model']}")
+    say(
+        options,
+        f"{places.out}: {done} fused in {seconds:.1f} s ({rate}) by {workers} on {on}, model {options['model']}",
+    )
     if run.repeated:
         again = f"{run.repeated} pair{'s were' if run.repeated > 1 else ' was'}"
         say(options, f"{again} begun again, since a worker or node was lost; every result is there once")

@@ -44,8 +44,7 @@ def write_bytes(path: Path, data: bytes, *, replace: bool = True) -> None:
 def another(place: Path | str) -> str:
     """What is wrong where a result has come from elsewhere during a run."""
     return (
-        f"{place} has come from another run, and differs: it is kept; give each run a place of its own, "
-        "or --overwrite"
+        f"{place} has come from another run, and differs: it is kept; give each run a place of its own, or --overwrite"
     )
 
 

@@ -319,7 +319,12 @@ def _shots(one: dict[str, Path], two: dict[str, Path], note: Note) -> dict[str, 
 
 
 def _alone(
-    files: dict[str, Path], paired: Set[str], others: dict[str, Path], reading: Reading, folder: Path | str, missing: str
+    files: dict[str, Path],
+    paired: Set[str],
+    others: dict[str, Path],
+    reading: Reading,
+    folder: Path | str,
+    missing: str,
 ) -> list[Alone]:
     """The pictures of one side without partner; ``others``, ``reading`` and ``folder`` are the other side's."""
     by_case = {key.casefold(): path.name for key, path in others.items()}

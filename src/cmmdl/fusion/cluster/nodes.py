@@ -101,7 +101,9 @@ def _cannot_join(address: str, error: Exception) -> str:
     reason = " ".join(str(error).split())[:200]
     if address == "auto":
         return "--ray auto: no cluster runs on this computer; start one with `ray start --head`, or give --ray local"
-    return f"--ray {address}: cannot be joined ({reason}); run the command on a computer of the cluster, with --ray auto"
+    return (
+        f"--ray {address}: cannot be joined ({reason}); run the command on a computer of the cluster, with --ray auto"
+    )
 
 
 def _check_answers(address: str) -> None:

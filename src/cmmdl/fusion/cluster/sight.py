@@ -91,7 +91,9 @@ def check_nodes(nodes: Sequence[dict[str, Any]], files: Sequence[str], out: Path
         look = ray.remote(looker())
         asked = {
             look.options(
-                num_cpus=0, max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                num_cpus=0,
+                max_retries=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
             ).remote(needs): node["NodeManagerAddress"]
             for node in nodes
         }
