@@ -1,4 +1,4 @@
-"""Throughput of ``cmmdl fuse --ray`` on this computer with one worker and with two, and what a million pairs would take.
+"""Throughput of ``cmmdl fuse --ray`` on this computer with one worker and with two, and the time for a million pairs.
 
     python benchmarks/cluster.py
     python benchmarks/cluster.py --model cmmdl-ivf --pairs 2 --workers 1
@@ -59,8 +59,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     asked = parser.parse_args()
     width, height = map(int, asked.size.split("x"))
-    os.environ["RAY_worker_niceness"] = "0"
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ |= {"RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}
     print(f"{asked.model}, {asked.pairs} pairs of {asked.size}, one thread a worker\n")
     print("| workers | until the first result, s | pictures a second | of one worker | core hours for a million |")
     print("|---|---|---|---|---|")

@@ -1,4 +1,4 @@
-"""``cmmdl fuse --ray`` on a cluster of two nodes of this computer, with a bucket beside it; nodes and workers are killed."""
+"""``cmmdl fuse --ray`` on two nodes of this computer, with a bucket beside them; a node and a worker are killed."""
 
 from __future__ import annotations
 

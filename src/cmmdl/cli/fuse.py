@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import DONE
-from cmmdl.cli.fuse_clip import SOURCE, check_no_pictures, check_unused, clip_options, fuse_clip, wants_clip
+from cmmdl.cli.fuse_clip import SOURCE, check_no_clip_options, check_no_pictures, clip_options, fuse_clip, wants_clip
 from cmmdl.cli.fuse_ending import remedy, say, say_json, tell_end
 from cmmdl.cli.fuse_pipe import fuse_pipe, wants_pipe
 from cmmdl.cli.fuse_ray import fuse_on_cluster, ray_options
@@ -142,8 +142,10 @@ def command(ir: Path | str, vis: Path | str | None, out: Path | str | None, **op
     if options["overwrite"] and options["skip_existing"]:
         raise UsageError("--overwrite and --skip-existing cannot be combined; give one of them")
     if options["ray"]:
-        check_unused(options)
+        check_no_clip_options(options)
         _check_placing(options)
+        if options["depth"]:
+            _check_depth(Path("results"), options["depth"], options["suffix"])
         sys.exit(fuse_on_cluster(ir, vis, out, options, _pair_options))
     out = _of_this_computer(out, options)
     if wants_pipe(ir, vis, out, options):
@@ -177,7 +179,7 @@ def _beside(ir: Path | str) -> Path:
 def _fuse_pictures(ir: Path | str, vis: Path | str | None, out: Path | None, options: dict[str, Any]) -> int:
     """Two files or folders of pictures, or one that holds both; returns the exit code."""
     out = out or _beside(ir)
-    check_unused(options)
+    check_no_clip_options(options)
     options["naming"] = take_naming(options)
     if options["depth"]:
         _check_depth(out, options["depth"], options["suffix"])

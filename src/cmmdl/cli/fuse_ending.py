@@ -66,11 +66,13 @@ def _tell_doubts(doubts: Sequence[Outcome], total: int, notes: Notes) -> None:
 
 
 def say(options: dict[str, Any], text: str) -> None:
+    """Prints a line, unless quiet or JSON is asked for."""
     if text and not options["quiet"] and not options["as_json"]:
         click.echo(text)
 
 
 def say_json(options: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Prints facts, if JSON is asked for."""
     if options["as_json"]:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
 

@@ -38,8 +38,8 @@ def ray_options(command: Command) -> Command:
     ray = click.option(
         "--ray",
         metavar="ADDRESS",
-        help="Fuse a folder on a cluster of Ray: HOST:PORT, auto (the one that runs on this computer) or local (one that "
-        "is started for it). Folders may be addresses such as s3://bucket/ir.",
+        help="Fuse a folder on a cluster of Ray: HOST:PORT, auto (the one that runs on this computer) or local (one "
+        "that is started for it). Folders may be addresses such as s3://bucket/ir.",
     )
     workers = click.option(
         "--workers",
@@ -62,16 +62,16 @@ def fuse_on_cluster(
         options: Of the command line.
         pair_options: Settles what is asked of every pair, with the range of all of them.
     """
-    from cmmdl.fusion.cluster.nodes import check_address, check_extra
+    from cmmdl.fusion.cluster.nodes import check_address, check_answers
 
     check_address(options["ray"])
-    check_extra()
     places = _places(ir, vis, out)
     naming, temperature = take_naming(options), options["temperature"]
     if isinstance(temperature, str):
         options["temperature"] = Path("temperature")  # of each worker, which takes them away
     settle(options, Path(places.out), folder=True)
     options["one_file"] = vis is None
+    check_answers(options["ray"])
     notes = Notes(options["quiet"], options["strict"])
     every, todo, left_out, skipped = _chosen(places, naming, options, notes)
     if not todo:

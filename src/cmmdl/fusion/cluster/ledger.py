@@ -1,7 +1,7 @@
 """One account of a run: which pairs were begun, and what became of them.
 
-Ray repeats what was lost. A worker asks here first, so a pair that has ended is not fused again, and what was begun more
-than once is counted. The account lives beside the command that was given, so it is lost only with the run itself.
+Ray repeats what was lost. A worker asks here first, so a pair that has ended is not fused again, and what was begun
+more than once is counted. The account lives beside the command that was given, so it is lost only with the run itself.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cmmdl.errors import UsageError, UserError
+from cmmdl.runtimes.choice import installed
 
 WAIT = 10
 """Seconds in which an address must answer."""
@@ -58,16 +59,24 @@ def check_address(address: str) -> None:
         raise UsageError(f"--ray {address} is none of auto, local and HOST:PORT; give for example 10.0.0.1:6379")
 
 
-def check_extra() -> None:
-    """Raises an error that names the extra if Ray is not installed.
+def check_answers(address: str) -> None:
+    """Asks, before anything else is done, whether Ray is installed, and whether anything answers at an address.
 
     Raises:
-        UserError: Then.
+        UserError: If not.
     """
+    if not installed("ray"):
+        raise UserError("--ray needs Ray: pip install 'cmmdl[ray]', on every node")
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        return
     try:
-        import ray.data  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"--ray needs {error.name or 'ray'}: pip install 'cmmdl[ray]', on every node") from error
+        socket.create_connection((found["host"].strip("[]"), int(found["port"])), timeout=WAIT).close()
+    except OSError as error:
+        reason = f"no answer within {WAIT} s" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        raise UserError(
+            f"--ray {address} does not answer ({reason}); start Ray there with `ray start --head`"
+        ) from error
 
 
 def connect(address: str) -> None:
@@ -76,15 +85,17 @@ def connect(address: str) -> None:
     Raises:
         UserError: If nothing answers in time, or what does is no cluster that can be joined.
     """
-    check_extra()
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_TQDM", "0")
-    import ray
-
+    try:
+        import ray
+        import ray.data  # which needs more packages
+    except ImportError as error:
+        raise UserError(f"--ray needs {error.name or 'ray'}: pip install 'cmmdl[ray]', on every node") from error
     if ray.is_initialized():
         return
     if address not in ("auto", "local"):
-        _check_answers(address)
+        _check_is_ray(address)
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
         ray.init(
@@ -106,17 +117,8 @@ def _cannot_join(address: str, error: Exception) -> str:
     )
 
 
-def _check_answers(address: str) -> None:
-    """Asks an address twice: whether anything answers there, and whether that is Ray, which itself waits for long."""
-    found = _ADDRESS.fullmatch(address)
-    assert found
-    try:
-        socket.create_connection((found["host"].strip("[]"), int(found["port"])), timeout=WAIT).close()
-    except OSError as error:
-        reason = "no answer within 10 s" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        raise UserError(
-            f"--ray {address} does not answer ({reason}); start Ray there with `ray start --head`"
-        ) from error
+def _check_is_ray(address: str) -> None:
+    """Asks in a process of its own whether what answers is Ray: joining something else waits for long, or ends all."""
     call = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
     try:
         healthy = subprocess.run(call, capture_output=True, timeout=JOIN).returncode == 0

@@ -1,7 +1,7 @@
-"""A run on a cluster: Ray Data gives blocks of pairs to a pool of workers, again for what was lost with a worker or node.
+"""A run on a cluster: Ray Data gives blocks of pairs to a pool of workers, and again what was lost with one of them.
 
-A round ends when a worker is lost: Ray would wait for a node to take its place. The next one has a pool for the nodes that
-are left, and the pairs that have not ended.
+A round ends when a worker is lost: Ray would wait for a node to take its place. The next one has a pool for the nodes
+that are left, and the pairs that have not ended.
 """
 
 from __future__ import annotations
