@@ -13,7 +13,7 @@ import click
 
 from cmmdl.cli.fuse_ending import say, tell_end
 from cmmdl.cli.fuse_shard import WHOLE
-from cmmdl.cli.fuse_thermal import model_of, settle, target_folders, write_reports
+from cmmdl.cli.fuse_thermal import model_of, settle, write_reports
 from cmmdl.cli.naming import take_naming
 from cmmdl.cli.notes import Notes
 from cmmdl.errors import UsageError, UserError
@@ -176,12 +176,11 @@ def _fused(
     from cmmdl.fusion.cluster.sight import check_nodes
     from cmmdl.fusion.folder import prepare_folder
 
-    local = [] if is_remote(places.out) else [as_path(work.out).parent for work in works]
-    local += [folder for folder in target_folders(Path(places.out), options)[1:] if not is_remote(job.temperature)]
+    folders = _folders_here(works, job, places, options)
     joined = ray.is_initialized()
     connect(options["ray"])
     try:
-        for folder in dict.fromkeys(local):
+        for folder in folders:
             prepare_folder(folder)
         files = [os.path.join(job.here, one) if not is_remote(one) else one for one in (works[0].ir, works[0].vis)]
         check_nodes(living_nodes(), files, None if is_remote(places.out) else as_path(places.out))
@@ -191,7 +190,7 @@ def _fused(
         start = time.perf_counter()
         ended = _with_bar(run, options, notes)
         seconds = time.perf_counter() - start
-        for folder in dict.fromkeys(local):
+        for folder in folders:
             prepare_folder(folder)  # what a killed worker left half-written
     finally:
         if not joined:
@@ -199,6 +198,18 @@ def _fused(
     outcomes = _outcomes(works, ended)
     write_reports(outcomes, options, folder=True)
     return outcomes, _tell_run(run, ended, seconds, places, options)
+
+
+def _folders_here(works: Sequence[Work], job: Job, places: Places, options: dict[str, Any]) -> list[Path]:
+    """Every folder on a path that something is written into, once."""
+    from cmmdl.files.addresses import as_path, is_remote
+
+    folders = [] if is_remote(places.out) else [as_path(work.out).parent for work in works]
+    if job.temperature and not is_remote(job.temperature):
+        folders.append(as_path(job.temperature))
+    if options["report"] is not None:
+        folders.append(options["report"].parent)
+    return list(dict.fromkeys(folders))
 
 
 def _with_bar(run: Run, options: dict[str, Any], notes: Notes) -> dict[int, Told]:
