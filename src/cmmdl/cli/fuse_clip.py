@@ -148,6 +148,8 @@ ONLY_PICTURES = (
         "range_from",
         "invert_ir",
         "shard",
+        "ray",
+        "workers",
     ),
     *("emissivity", "distance", "reflected", "humidity", "strength", "share"),
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmmdl.cli.fuse_clip import SOURCE
 from cmmdl.cli.placing import PlacingCommand
 from cmmdl.errors import UsageError, UserError
 
@@ -29,7 +30,7 @@ _OPTIONS = (
     click.option("--distance", type=float, metavar="M", help="Distance in m, likewise."),
     click.option("--reflected", type=float, metavar="C", help="Reflected temperature in °C, likewise."),
     click.option("--humidity", type=float, metavar="PERCENT", help="Relative humidity, 0 to 100, likewise."),
-    click.option("--temperature", type=_FILE, metavar="OUT.tif", help="Write °C on the pixels of the result as float "
+    click.option("--temperature", type=SOURCE, metavar="OUT.tif", help="Write °C on the pixels of the result as float "
                  "TIFF; for folders a folder that gets STEM.temperature.tif."),
     click.option("--report", type=_FILE, metavar="OUT.json", help="Write range, mean, hottest and coldest spot; for "
                  "folders JSON Lines."),
@@ -192,6 +193,7 @@ def _products(options: dict[str, Any]) -> Products:
         spots=tuple(map(parse_spot, options["spots"])),
         boxes=tuple(map(parse_box, options["boxes"])),
         origin=_origin(options),
+        replace=options["overwrite"],
     )
 
 

@@ -124,9 +124,8 @@ def shared_span(paths: list[Path], conditions: Conditions) -> Range | None:
     Raises:
         UnusableError: If all temperatures are equal.
     """
-    step = -(-len(paths) // MOST)
     seen: list[NDArray[np.float32]] = []
-    for path in paths[::step]:
+    for path in (paths[number] for number in looked_at(len(paths))):
         try:
             if radiometric_maker(path) is None and not is_celsius_tiff(path):
                 continue
@@ -158,6 +157,11 @@ def settled_celsius(paths: list[Path], conditions: Conditions) -> tuple[str, str
         return None
     said = f"{span[0]:g} to {span[1]:g} °C are taken as black and white"
     return text_of(*span), f"{said}; the same again: --ir-range {text_of(*span)}"
+
+
+def looked_at(count: int) -> range:
+    """Which of so many files decide what means black and white for temperatures."""
+    return range(0, count, max(1, -(-count // MOST)))
 
 
 def _given(path: Path, conditions: Conditions) -> dict[str, Any]:
