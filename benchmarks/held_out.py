@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cmmdl import Fuser
@@ -44,13 +45,20 @@ LEGEND = (
 )
 
 
-def validate(weights: str | Path, data: Path, name: str) -> dict[str, float]:
+def centre(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The centred square of a picture ``(H, W)``, or what there is of it; 0 takes all."""
+    top, left = (max(0, (length - side) // 2) if side else 0 for length in picture.shape)
+    return np.ascontiguousarray(picture[top : top + side or None, left : left + side or None])
+
+
+def validate(weights: str | Path, data: Path, name: str, *, crop: int = 0) -> dict[str, float]:
     """Scores on the held-out pairs of one set.
 
     Args:
         weights: A name or a file.
         data: Holds ``NAME/ir`` and ``NAME/vis``.
         name: A key of ``SETS``.
+        crop: Larger pictures are cut to a centred square of this side before they are fused; 0 takes them whole.
     """
     fuser, rows = Fuser(weights, backend="torch", stretch=True), []
     stems = read_stems(ROOT / "configs" / f"validation-{name}.txt")
@@ -58,7 +66,7 @@ def validate(weights: str | Path, data: Path, name: str) -> dict[str, float]:
         pair for pair in find_pairs(Source(ir=data / name / "ir", vis=data / name / "vis"))[0] if pair.name in stems
     ]
     for pair in tqdm(pairs, desc=f"{weights}: {name}", leave=False):
-        ir, vis = read_luma(pair.ir), read_luma(pair.vis)
+        ir, vis = (centre(read_luma(path), crop) for path in (pair.ir, pair.vis))
         fused = np.asarray(fuser(ir, vis))
         planes = [torch.from_numpy(picture)[None, None] / 255 for picture in (fused, ir, vis)]
         rows.append(
