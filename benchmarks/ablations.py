@@ -3,9 +3,9 @@
     python benchmarks/ablations.py --data ../shared/data -o runs/ablations              # writes the appendix
     python benchmarks/ablations.py --data ../shared/data -o runs/ablations --only seed  # those named so
 
-Every row is ``configs/history/cmmdl-ivf-stage5.toml`` with the change that it names; ``blocks.py`` does the same for the
-blocks of the network. A run that is there is not repeated, one that was killed continues, one of other settings is an
-error. ``--data`` holds ``train/roadscene/ir``, ``train/roadscene/vis``, and so on.
+Every row is ``configs/history/cmmdl-ivf-stage5.toml`` with the change that it names; ``blocks.py`` does the same for
+the blocks of the network. A run that is there is not repeated, one that was killed continues, one of other settings is
+an error. ``--data`` holds ``train/roadscene/ir``, ``train/roadscene/vis``, and so on.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ LOSSES: dict[str, list[str]] = {
     "coarse gradients of weight 2": [terms(gradient_coarse=2.0)],
 }
 
+
 def train(settings: list[str], data: Path, folder: Path, steps: int) -> float:
     """Trains one row if that is not done yet; gives its minutes."""
     sources = [
@@ -107,11 +108,12 @@ def train(settings: list[str], data: Path, folder: Path, steps: int) -> float:
 def tables(results: dict[str, dict], steps: int) -> str:
     """How the runs were made, and a table a set."""
     text = (
-        f"Every row is [{CONFIG.name}](../configs/history/{CONFIG.name}) from random weights with the change that it names, by "
-        f"`python benchmarks/ablations.py --data DIR -o FOLDER`: the small network, eight 96-pixel crops a step, float32, learning "
-        f"rate 1.5e-3, a weight of 10 on `clip`, {steps} steps, seed {RECIPE['run']['seed']} unless it says otherwise, on one core, "
-        f"with a running average of 0.99; minutes are of a core that was shared at times, and tell little. {LEGEND} The three "
-        "seeds of the unchanged recipe show how much of a difference is chance.\n"
+        f"Every row is [{CONFIG.name}](../configs/history/{CONFIG.name}) from random weights with the change that it "
+        "names, by `python benchmarks/ablations.py --data DIR -o FOLDER`: the small network, eight 96-pixel crops a "
+        f"step, float32, learning rate 1.5e-3, a weight of 10 on `clip`, {steps} steps, seed {RECIPE['run']['seed']} "
+        "unless it says otherwise, on one core, with a running average of 0.99; minutes are of a core that was shared "
+        f"at times, and tell little. {LEGEND} The three seeds of the unchanged recipe show how much of a difference is "
+        "chance.\n"
     )
     for of_set in ("tno", "roadscene"):
         text += f"\n### Loss and data: {SETS[of_set]}\n\n"

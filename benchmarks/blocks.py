@@ -1,7 +1,7 @@
 """Does each block of the network help? Three paired seeds of a narrow network with and without it.
 
-    python benchmarks/blocks.py --data ../shared/data -o runs/blocks            # trains what is missing, writes the tables
-    python benchmarks/blocks.py --data ../shared/data -o runs/blocks --train    # trains only; for a second process
+    python benchmarks/blocks.py --data ../shared/data -o runs/blocks          # trains what is missing, writes tables
+    python benchmarks/blocks.py --data ../shared/data -o runs/blocks --train  # trains only
 
 Every run is the recipe of ``ablations.py`` with a network of 32 channels and 2 blocks, two crops a step. A run that is
 there is not repeated and one that was killed continues, so that the command may be stopped at any time. The tables go
@@ -87,7 +87,8 @@ def long_tables(results: Results) -> str:
     """Every run with every column, a table a set."""
     text = ""
     for of_set in SCORED:
-        text += f"\n### Blocks: {SETS[of_set]}\n\n| run | seed | {' | '.join(COLUMNS)} |\n{'|---' * (len(COLUMNS) + 2)}|\n"
+        text += f"\n#### {SETS[of_set]}\n\n"
+        text += f"| run | seed | {' | '.join(COLUMNS)} |\n{'|---' * (len(COLUMNS) + 2)}|\n"
         for row, seed in sorted(results, key=lambda key: (list(BLOCKS).index(key[0]), key[1])):
             text += f"| {row} | {seed} | {' | '.join(cells(results[row, seed][of_set]))} |\n"
     return text
@@ -104,8 +105,9 @@ def write(results: Results, steps: int, crop: int, picture: int) -> None:
     seeds = sorted({seed for _, seed in results})
     whole = "whole pictures" if not picture else f"centred squares of {picture} pixels"
     made = (
-        f"Differences of `total` of the network with the change and of the whole one, {steps} steps of two {crop}-pixel crops, "
-        f"seed by seed ({', '.join(map(str, seeds))}); scored on {whole} of the held-out pairs. Negative: the block helps.\n\n"
+        f"Differences of `total` of the network with the change and of the whole one, {steps} steps of two "
+        f"{crop}-pixel crops, seed by seed ({', '.join(map(str, seeds))}); scored on {whole} of the held-out pairs. "
+        "Negative: the block helps.\n\n"
     )
     for file, text in ((PAGE, made + summary(results)), (APPENDIX, long_tables(results))):
         update_between(file, MARKS, f"\n{text}")

@@ -2,9 +2,9 @@
 
     python benchmarks/even_skies.py --data ../shared/data -o runs/even-skies
 
-Houses, roofs and trees are cut out of the training pairs of RoadScene and TNO (never the held-out ones) and stand before
-a sky of one grey level and a little noise in either picture; the levels are drawn, infrared being dark mostly. Real
-skies are hardly ever even, so that a network can darken them beside bright walls at little cost: here it cannot.
+Houses, roofs and trees are cut out of the training pairs of RoadScene and TNO (never the held-out ones) and stand
+before a sky of one grey level and a little noise in either picture; the levels are drawn, infrared being dark mostly.
+Real skies are hardly ever even, so that a network can darken them beside bright walls at little cost: here it cannot.
 The same arguments draw the same pairs. ``--data`` holds ``train/roadscene/ir`` and so on.
 """
 
@@ -45,7 +45,8 @@ def skyline(random: np.random.Generator) -> Mask:
         cv2.fillPoly(mask, [np.array(corners, np.int32)], 1.0)
     for _ in range(random.integers(0, 3)):  # a tree
         x, y, radius = random.integers(0, SIDE), random.integers(60, 200), random.integers(15, 45)
-        leaves = cv2.resize(random.random((SIDE // 8, SIDE // 8), np.float32), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        coarse = random.random((SIDE // 8, SIDE // 8), np.float32)
+        leaves = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
         rows, columns = np.mgrid[:SIDE, :SIDE]
         mask[(np.hypot(columns - x, rows - y) < radius) & (leaves > 0.4)] = 1
         mask[y:, max(0, x - 2) : x + 2] = 1
