@@ -1,4 +1,4 @@
-"""Pairs whose skies are even in both pictures: what `configs/cmmdl-rt.toml` trains on besides the real ones.
+"""Pairs whose skies are even in both pictures: what `configs/cmmdl-rt-skies.toml` trains on besides the real ones.
 
     python benchmarks/even_skies.py --data ../shared/data -o runs/even-skies
 

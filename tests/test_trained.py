@@ -59,29 +59,6 @@ def test_a_warm_body_in_the_dark_is_bright(name: str) -> None:
     assert fused[:16].mean() < 80
 
 
-def house(sky_ir: int, sky_vis: int, wall_ir: int, wall_vis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A house with windows before a sky of one level in either picture, and how far a pixel of the sky is from it."""
-    y, x = np.mgrid[:160, :240]
-    wall = (x >= 90) & (x < 150) & (y >= 60)
-    window = wall & (x // 12 % 2 == 0) & (y // 14 % 2 == 0)
-    ir, vis = (
-        np.select([y >= 140, window, wall], [90, of_wall - 50, of_wall], sky).astype(np.uint8)
-        for sky, of_wall in ((sky_ir, wall_ir), (sky_vis, wall_vis))
-    )
-    distance = np.hypot(np.clip(np.maximum(90 - x, x - 149), 0, None), np.clip(60 - y, 0, None))
-    return ir, vis, np.where(y < 120, distance, 0)
-
-
-@pytest.mark.parametrize(
-    "levels", [(30, 190, 204, 115), (26, 90, 180, 40), (26, 20, 204, 30)], ids=["day", "dusk", "night"]
-)
-def test_an_even_sky_stays_even_beside_a_bright_house(levels: tuple[int, int, int, int]) -> None:
-    ir, vis, distance = house(*levels)
-    fused = Fuser("cmmdl-rt", backend="torch")(ir, vis).astype(float)
-    near, far = (fused[(distance > low) & (distance < high)].mean() for low, high in ((4, 12), (60, 150)))
-    assert abs(near - far) < 8
-
-
 class TestMedical:
     def slices(self) -> tuple[np.ndarray, np.ndarray]:
         """A head that MRI shows in grey and PET in colours, black around it."""
