@@ -22,7 +22,7 @@ import torch
 
 from cmmdl.training.config import TrainConfig, changed_keys
 from cmmdl.training.configfile import load_config, read_config
-from cmmdl.weights.loading import read_metadata
+from cmmdl.weights.loading import read_header
 from held_out import COLUMNS, LEGEND, SETS, cells, validate
 from quality import update_between
 
@@ -93,7 +93,7 @@ def train(settings: list[str], data: Path, folder: Path, steps: int) -> float:
     given = {text.split("=")[0]: text for text in chosen}.values()  # the last word on a setting counts
     record, weights = folder / "minutes.txt", folder / "last.safetensors"
     if record.exists():
-        trained = TrainConfig.model_validate_json(read_metadata(weights)["training"])
+        trained = TrainConfig.model_validate_json(read_header(weights)["training"])
         if changes := changed_keys(trained, load_config(CONFIG, given, run={"folder": trained.run.folder})):
             sys.exit(f"{folder} holds a run of other settings ({', '.join(changes)}): give another folder with -o")
         return float(record.read_text())

@@ -60,7 +60,7 @@ def fuse_set(fuser: Fuser, ir: Path, vis: Path, out: Path) -> list[float]:
         if not pair.out.exists():
             write_image(pair.out, fuser(pair.ir, pair.vis))
         paths = pair.ir, pair.vis, pair.out
-        one, two, three = (torch.from_numpy(fuser.take(path, "picture").luma())[0, 0] for path in paths)
+        one, two, three = (torch.from_numpy(fuser.to_picture(path, "picture").luma())[0, 0] for path in paths)
         warm = one >= torch.quantile(one.flatten(), 0.98)
         if (one - two)[warm].mean() > 0:
             warmth.append((three - two)[warm].mean().item())

@@ -27,13 +27,15 @@ Pairs = list[tuple[Tensor, Tensor]]
 def synthetic_lumas(count: int, fuser: Fuser) -> Pairs:
     """Scenes of 480x640."""
     scenes = (synthetic_pair(480, 640, seed) for seed in range(count))
-    return [(fuser.take(ir, "infrared").luma(), fuser.take(vis, "visible").luma()) for ir, vis in scenes]
+    return [(fuser.to_picture(ir, "infrared").luma(), fuser.to_picture(vis, "visible").luma()) for ir, vis in scenes]
 
 
 def folder_lumas(ir: Path, vis: Path, count: int, fuser: Fuser) -> Pairs:
     """The first pairs of two folders."""
     pairs, _ = pair_folders(ir, vis, Path("never-written"))
-    return [(fuser.take(p.ir, "infrared").luma(), fuser.take(p.vis, "visible").luma()) for p in pairs[:count]]
+    return [
+        (fuser.to_picture(p.ir, "infrared").luma(), fuser.to_picture(p.vis, "visible").luma()) for p in pairs[:count]
+    ]
 
 
 def difference(whole: list[Tensor], tiled: list[Tensor]) -> dict[str, float]:

@@ -58,7 +58,7 @@ def look_once(monkeypatch: pytest.MonkeyPatch) -> None:
             FOUND[key] = register(celsius, photo, warp)
         return FOUND[key]
 
-    monkeypatch.setattr("cmmdl.fusion.laying.register", registered)
+    monkeypatch.setattr("cmmdl.fusion.lay_thermal.register", registered)
 
 
 @pytest.fixture(scope="module")

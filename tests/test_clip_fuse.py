@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -146,18 +147,39 @@ def test_numbered_pictures(tmp_path: Path) -> None:
         (["still.png", "still.png", "-o", "fused.png", "--offset", "1"], 2, "--offset is for clips"),
         (["-", "vis.mp4", "-o", "fused.mp4", "--pixel", "gray"], 2, "need their size: --size"),
         (["small.mp4", "vis.mp4", "-o", "fused.mp4"], 1, "both must show one scene in one size"),
+        (["cut.mp4", "vis.mp4", "-o", "fused.mp4"], 1, "cut.mp4 is no video, or truncated"),
+        (["ir.mp4", "sound.m4v", "-o", "fused.mp4"], 1, "sound.m4v holds no video track (audio only)"),
+        (["ir.mp4", "none.mkv", "-o", "fused.mp4"], 1, "none.mkv"),
     ],
 )
 def test_bad_input(clips: tuple[Path, Path], tmp_path: Path, arguments: list[str], status: int, words: str) -> None:
     write_image(tmp_path / "still.png", drawn(0, infrared=True))
     (tmp_path / "there.mp4").write_bytes(b"kept")
     write_clip(tmp_path / "small.mp4", times(10, 0.5), infrared=True, size=(32, 48))
+    (tmp_path / "cut.mp4").write_bytes(clips[0].read_bytes()[:-3000])
+    write_empty(tmp_path / "sound.m4v", "aac")
+    write_empty(tmp_path / "none.mkv", "libx264")
     before = sorted(file.name for file in tmp_path.iterdir())
-    full = [str(tmp_path / word) if word.endswith((".mp4", ".png", ".avi")) else word for word in arguments]
+    full = [str(tmp_path / word) if word.endswith((".mp4", ".m4v", ".mkv", ".png", ".avi")) else word for word in arguments]
     result = CliRunner().invoke(main, ["fuse", *full, "--model", "max"])
     assert (result.exit_code, words in result.output.replace("\n", " ")) == (status, True), result.output
     assert sorted(file.name for file in tmp_path.iterdir()) == before
     assert (tmp_path / "there.mp4").read_bytes() == b"kept"
+
+
+def write_empty(path: Path, codec: str) -> None:
+    """A file with sound only, or with a video track of no frame."""
+    with av.open(str(path), "w", format="mp4" if codec == "aac" else None) as container:
+        if codec == "aac":
+            stream = container.add_stream("aac", rate=16000, layout="mono")
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.rate = 16000
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        else:
+            stream = container.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            container.start_encoding()
 
 
 def test_a_truncated_clip_leaves_what_was_done(tmp_path: Path) -> None:
@@ -227,6 +249,29 @@ def test_after_kill_only_the_part_file_is_left_and_the_next_run_removes_it(tmp_p
     assert len(read_back(tmp_path / "fused.mp4")[0]) == 10
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_kills_at_random_moments(tmp_path: Path) -> None:
+    sides, random = long_clips(tmp_path, 6), np.random.default_rng(0)
+    command = [*CMMDL, "fuse", *sides, "-o", str(tmp_path / "fused.mp4"), "--model", "laplacian", "-q"]
+    begun = time.monotonic()
+    subprocess.run([*command, "--overwrite"], check=True)
+    usual = time.monotonic() - begun
+    (tmp_path / "fused.mp4").unlink()
+    for _ in range(10):
+        process = subprocess.Popen(command)
+        time.sleep(random.uniform(0.3, 1.1) * usual)
+        process.kill()
+        process.wait()
+        assert set(hidden(tmp_path)) <= {".fused.part.mkv", ".fused.part.to.mp4"}
+        if (tmp_path / "fused.mp4").exists():
+            assert len(read_back(tmp_path / "fused.mp4")[0]) == 150
+            (tmp_path / "fused.mp4").unlink()
+    subprocess.run(command, check=True)
+    assert hidden(tmp_path) == []
+    assert len(read_back(tmp_path / "fused.mp4")[0]) == 150
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
 def test_a_full_disk_leaves_what_was_done(clips: tuple[Path, Path], tmp_path: Path) -> None:
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))\n"
@@ -243,10 +288,10 @@ def test_a_full_disk_leaves_what_was_done(clips: tuple[Path, Path], tmp_path: Pa
 
 
 def ffmpeg() -> str:
-    found = shutil.which("ffmpeg")
-    if not found:
-        pytest.skip("needs ffmpeg (Debian: apt-get install ffmpeg)")
-    return found
+    """FFmpeg of the system, or the one that the extra ``dev`` brings."""
+    if found := shutil.which("ffmpeg"):
+        return found
+    return str(pytest.importorskip("imageio_ffmpeg", reason="needs ffmpeg: pip install 'cmmdl[dev]'").get_ffmpeg_exe())
 
 
 def test_a_pipe_through_ffmpeg_at_both_ends(clips: tuple[Path, Path], tmp_path: Path) -> None:
@@ -262,6 +307,33 @@ def test_a_pipe_through_ffmpeg_at_both_ends(clips: tuple[Path, Path], tmp_path: 
     moments, pictures = read_back(out)
     assert len(moments) == 25
     assert abs(bar_of(pictures[10]) - (16 + 20 * 0.4)) < 2.5
+
+
+def listed(clip: Path, track: str) -> list[list[int | str]]:
+    """What FFmpeg itself says of the packets of a track, in the order of their times: time, length, size, hash."""
+    said = ["-v", "error", "-copyts", "-i", str(clip), "-map", f"0:{track}", "-c", "copy", "-f", "framemd5", "-"]
+    lines = subprocess.run([ffmpeg(), *said], capture_output=True, text=True, check=True).stdout.splitlines()
+    (unit,) = (Fraction(line.split()[-1]) for line in lines if line.startswith("#tb"))
+    rows = [[field.strip() for field in line.split(",")] for line in lines if not line.startswith("#")]
+    return sorted([round(float(int(row[2]) * unit), 6), *row[3:6]] for row in rows)
+
+
+def test_times_and_sound_as_ffmpeg_sees_them(tmp_path: Path) -> None:
+    uneven = [k / 25 + 0.003 * (k % 3) for k in range(40) if k not in (7, 8, 21)]
+    write_clip(tmp_path / "ir.mp4", times(30, 1.6), infrared=True, rate=30)
+    write_clip(tmp_path / "vis.mp4", uneven, infrared=False, sound=1.6)
+    for name in ("fused.mp4", "fused.mkv"):
+        assert fuse(tmp_path / "ir.mp4", tmp_path / "vis.mp4", "-o", tmp_path / name).exit_code == 0
+        pictures, drawn_ones = (listed(tmp_path / clip, "v") for clip in (name, "vis.mp4"))
+        heard, meant = (listed(tmp_path / clip, "a") for clip in (name, "vis.mp4"))
+        assert [row[2:] for row in heard] == [row[2:] for row in meant]
+        found, wanted = (
+            np.array([row[0] for row in (*one, *two)], float) for one, two in ((pictures, heard), (drawn_ones, meant))
+        )
+        if name == "fused.mp4":
+            np.testing.assert_allclose(found, wanted, atol=1e-6)
+        else:  # no time before 0, where the sound has its lead-in: both tracks are later alike; and milliseconds only
+            np.testing.assert_allclose(found - found[0], wanted - wanted[0], atol=1.1e-3)
 
 
 def test_a_reader_that_closes_the_pipe(clips: tuple[Path, Path]) -> None:

@@ -14,7 +14,7 @@ from cmmdl.fusion.fuser import Fuser
 from cmmdl.models.baselines import MeanFusion
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 from cmmdl.models.rt import CMMDLRT, CMMDLRTConfig
-from cmmdl.runtimes import containers, device, memory
+from cmmdl.runtimes import cgroups, device, memory
 from cmmdl.runtimes.pytorch import TorchBackend, bytes_per_pixel
 
 TINY = CMMDLConfig(width=8, blocks=1, heads=2)
@@ -67,7 +67,7 @@ def test_attributes_of_other_modules_are_their_own() -> None:
 def test_any_system_tells_its_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS and Windows: no /proc, no control groups, no address space limit; only psutil."""
     monkeypatch.setattr(memory, "_text", lambda path: "")
-    monkeypatch.setattr(containers, "_text", lambda path: "")
+    monkeypatch.setattr(cgroups, "_text", lambda path: "")
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=3 * 2**30))
     assert memory.available_bytes("cpu") == 3 * 2**30
     assert memory.available_bytes("mps") == 3 * 2**30
@@ -88,8 +88,8 @@ def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, membership: str, fil
         path = tmp_path / "sys" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{text}\n")
-    monkeypatch.setattr(containers, "GROUPS", tmp_path / "sys")
-    monkeypatch.setattr(containers, "MEMBERSHIP", tmp_path / "self")
+    monkeypatch.setattr(cgroups, "GROUPS", tmp_path / "sys")
+    monkeypatch.setattr(cgroups, "MEMBERSHIP", tmp_path / "self")
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_control_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, membership: str, files: dict[str, str], left: int, cores: int
 ) -> None:
     groups(tmp_path, monkeypatch, membership, files)
-    assert containers.memory_left() == left
-    assert containers.cores() == cores
+    assert cgroups.memory_left() == left
+    assert cgroups.cores() == cores
 
 
 def test_a_quota_limits_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(containers, "cores", lambda: 1)
+    monkeypatch.setattr(cgroups, "cores", lambda: 1)
     assert device.cpu_cores() == device.cpu_threads() == 1
     before = torch.get_num_threads()
     try:

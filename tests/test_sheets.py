@@ -13,7 +13,7 @@ from cmmdl import Fuser
 from cmmdl.cli import main
 from cmmdl.errors import UserError
 from cmmdl.evaluate.scenes import Scene
-from cmmdl.evaluate.sheets import GAP, MARK, Box, SheetRow, Style, cell, choose, lay_out, shown
+from cmmdl.evaluate.sheets import GAP, MARK, Crop, SheetRow, Style, cell, choose, lay_out, shown
 from cmmdl.files.images import read_image, write_image
 from cmmdl.scenes import synthetic_pair
 
@@ -169,14 +169,14 @@ def test_stretch_changes_what_is_fused_here_only(sheet: Callable[..., Result], f
 
 def test_crop_shows_that_part(folders: Path) -> None:
     picture = read_image(folders / "vis/c.bmp")
-    for box in (Box.parse("30,10,60,20"), Box.parse("0.25,0.1639,0.5,0.3279")):
+    for box in (Crop.parse("30,10,60,20"), Crop.parse("0.25,0.1639,0.5,0.3279")):
         np.testing.assert_array_equal(np.asarray(cell(picture, Style(None, box))), picture[10:30, 30:90])
 
 
 def test_the_inset_is_enlarged_in_the_far_corner() -> None:
     picture = np.zeros((100, 200, 3), np.uint8)
     picture[10:20, 10:30] = (0, 0, 200)
-    drawn = np.asarray(cell(picture, Style(None, None, Box(10, 10, 20, 10))))
+    drawn = np.asarray(cell(picture, Style(None, None, Crop(10, 10, 20, 10))))
     assert (drawn[80, 160] == (0, 0, 200)).all()  # 80x40 at the lower right
     assert (drawn[60, 120] == MARK).all()  # its frame
     assert (drawn[59, 120] == 0).all()

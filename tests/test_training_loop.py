@@ -18,7 +18,7 @@ from cmmdl.training import step as one_step
 from cmmdl.training.checkpoint import newest_checkpoint, save_checkpoint
 from cmmdl.training.setup import build_network, mixed_precision
 from cmmdl.training.validation import total, validation_pairs
-from cmmdl.weights.loading import load_model, read_metadata
+from cmmdl.weights.loading import load_model, read_header
 from cmmdl.weights.saving import save_model
 from training_helpers import tiny_config, write_pairs
 
@@ -37,20 +37,20 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, loop.Outcome]:
+def finished(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, loop.TrainingOutcome]:
     folder = tmp_path_factory.mktemp("runs") / "one"
     val = {"ir": pairs / "ir", "vis": pairs / "vis", "every": 3, "pairs": 2}
     return folder, loop.train(tiny_config(folder, pairs, "run.samples_every=6", val=val))
 
 
-def test_a_run_leaves_checkpoints_weights_and_logs(finished: tuple[Path, loop.Outcome]) -> None:
+def test_a_run_leaves_checkpoints_weights_and_logs(finished: tuple[Path, loop.TrainingOutcome]) -> None:
     folder, outcome = finished
     assert (outcome.step, outcome.finished, outcome.signal) == (6, True, 0)
     assert sorted(path.name for path in folder.glob("*.pt")) == ["checkpoint-00000004.pt", "checkpoint-00000006.pt"]
     model = load_model(outcome.weights)
     average = newest_checkpoint(folder)["average"]
     assert all(torch.equal(value, average[name]) for name, value in model.state_dict().items())
-    training = json.loads(read_metadata(outcome.weights)["training"])
+    training = json.loads(read_header(outcome.weights)["training"])
     assert training["data"]["crop"] == 48
     entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in entries if entry["kind"] == "train"] == [2, 4, 6]
@@ -60,12 +60,12 @@ def test_a_run_leaves_checkpoints_weights_and_logs(finished: tuple[Path, loop.Ou
     assert board.Tags()["images"] == ["sample/0", "sample/1"]
 
 
-def test_validation_keeps_the_best(finished: tuple[Path, loop.Outcome]) -> None:
+def test_validation_keeps_the_best(finished: tuple[Path, loop.TrainingOutcome]) -> None:
     folder, _ = finished
     entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     scores = {entry["step"]: entry["total"] for entry in entries if entry["kind"] == "val"}
     assert set(scores) == {3, 6}
-    best = read_metadata(folder / "best.safetensors")
+    best = read_header(folder / "best.safetensors")
     assert int(best["step"]) == max(scores, key=scores.__getitem__)
     assert json.loads(best["scores"])["total"] == pytest.approx(max(scores.values()), abs=1e-3)
     assert newest_checkpoint(folder)["best"] == pytest.approx(max(scores.values()), rel=1e-5)

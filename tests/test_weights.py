@@ -19,7 +19,7 @@ from cmmdl.errors import UserError
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 from cmmdl.models.networks import build
 from cmmdl.weights.cards import TRAINED, available_models
-from cmmdl.weights.loading import load_model, read_metadata
+from cmmdl.weights.loading import load_model, read_header
 from cmmdl.weights.released import from_released, read_released, rename_released_key
 from cmmdl.weights.saving import save_model
 from released_weights import released_state
@@ -62,7 +62,7 @@ def test_saved_network_comes_back_with_its_configuration(tmp_path: Path) -> None
     assert again.config == TINY
     assert not again.training
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert read_metadata(path)["note"] == "seed 0"
+    assert read_header(path)["note"] == "seed 0"
     torch.testing.assert_close(again(*pair()), model(*pair()), rtol=0, atol=0)
 
 
@@ -82,7 +82,7 @@ def test_average_is_the_weighted_mean_of_every_parameter(tmp_path: Path) -> None
         torch.testing.assert_close(
             value, 0.75 * one[name] + 0.25 * two[name] if value.is_floating_point() else one[name]
         )
-    assert read_metadata(out)["average"] == f"0.75 {tmp_path.name}/1.safetensors, 0.25 {tmp_path.name}/2.safetensors"
+    assert read_header(out)["average"] == f"0.75 {tmp_path.name}/1.safetensors, 0.25 {tmp_path.name}/2.safetensors"
     again = CliRunner().invoke(main, ["average", files[0], files[0], "-o", str(out)])
     assert again.exit_code == 1
     assert "pass --overwrite" in again.output

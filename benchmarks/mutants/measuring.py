@@ -6,6 +6,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import coverage
@@ -14,6 +15,8 @@ import pytest
 MEASURED = coverage.Coverage(data_file=None, include=os.environ["MUTANTS_FILES"].split(os.pathsep))
 MEASURED.start()  # before anything is imported that is measured
 SECONDS: dict[str, float] = defaultdict(float)
+MOST_TESTS, MOST_SECONDS = 60, 20.0
+"""A mutant is given to so many of the tests that run its line, the quickest: what survives those is a gap as well."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -40,5 +43,16 @@ def pytest_sessionfinish() -> None:
         for line, tests in data.contexts_by_lineno(path).items():
             lines[str(line)] = {test for test in tests if test and SECONDS[test] < 1e6}  # failed ones tell nothing
             lines["0"] |= lines[str(line)]
-        found[path] = {line: sorted(tests, key=SECONDS.__getitem__) for line, tests in lines.items()}
+        found[path] = {line: _quickest(tests) for line, tests in lines.items()}
     Path(os.environ["MUTANTS_MAP"]).write_text(json.dumps(found))
+
+
+def _quickest(tests: set[str]) -> list[str]:
+    """The quickest first, at least one, together within the limits above."""
+    ordered = sorted(tests, key=SECONDS.__getitem__)[:MOST_TESTS]
+    totals = accumulate(SECONDS[test] for test in ordered)
+    return [
+        test
+        for number, (test, total) in enumerate(zip(ordered, totals, strict=True))
+        if not number or total < MOST_SECONDS
+    ]

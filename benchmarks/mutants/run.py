@@ -2,12 +2,17 @@
 
     python benchmarks/mutants/run.py --count 400 --seed 13
     python benchmarks/mutants/run.py --count 20 --rooms files --show
+    python benchmarks/mutants/run.py --count 400 --seed 13 --again
 
 A mutant is a copy of the project with one mutation (`mutations.py`). Which tests run the changed line is measured
 once, by a run of the tests below under `coverage`, and kept beside the results; a mutant is given to those tests
 alone, the quickest first, and the first that fails kills it. A line that runs on import is given to all tests that
 run anything of its file. Each mutant's tests run in a process that is forked off one that has imported torch already,
-so it needs POSIX; the working tree is not touched. A run that was stopped goes on with ``--folder`` as before.
+so it needs POSIX.
+
+Everything happens in ``--folder``: the project as it was when the first run began, the map of tests, the results. The
+working tree may change meanwhile. A run that was stopped goes on where it was. ``--again`` takes the project as it
+is now, tests included, and tries the survivors once more.
 
 Survivors that change nothing, say an epsilon below rounding, stand with their reason in ``equivalent.txt`` and do not
 count.
@@ -38,7 +43,9 @@ TESTS = (
     "bad_input",
     "batch",
     "cards",
+    "cli_align",
     "cli_fuse",
+    "cli_thermal",
     "clip",
     "colour",
     "details",
@@ -48,9 +55,12 @@ TESTS = (
     "images",
     "metadata",
     "metrics",
+    "painting",
     "pairs",
     "ranges",
+    "shards",
     "sheets",
+    "steady",
     "streams",
     "temperatures",
     "thermal",
@@ -64,8 +74,7 @@ NOT_MEASURED = "not kill_9 and not disk_full and not clipped and not without_an_
 
 PARTS = ("src", "tests", "docs", "examples", "configs", "benchmarks", "pyproject.toml", "README.md", "CITATION.cff",
          "CHANGELOG.md", "CONTRIBUTING.md", "constraints.txt", "Makefile")  # fmt: skip
-MOST_TESTS = 60
-"""A mutant is given to so many of the tests that run its line, the quickest: what survives those is a gap as well."""
+ALIVE = ("survived", "untested")
 
 MOST_SECONDS = 60
 """CPU time of a mutant's tests; who needs more is taken for an endless loop, and killed."""
@@ -78,44 +87,61 @@ def main() -> None:
     parser.add_argument("--rooms", nargs="+", default=list(ROOMS), help="packages below cmmdl")
     parser.add_argument("--workers", type=int, default=1, help="processes [1]")
     parser.add_argument("--folder", type=Path, default=ROOT / ".mutants", help="where results are kept [.mutants]")
-    parser.add_argument("--measure-again", action="store_true", help="measure again which test runs which line")
+    parser.add_argument("--again", action="store_true", help="try the survivors again, with the project as it is now")
+    parser.add_argument("--report", action="store_true", help="only count what has been tried so far")
     parser.add_argument("--show", action="store_true", help="print each mutant")
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    sample = draw(options.rooms, options.count, options.seed)
-    covered = coverage_map(options.folder / "coverage.json", options.measure_again)
-    results = options.folder / "results.jsonl"
-    todo = [mutation for mutation in sample if mutation.name not in read(results)]
-    workers: list[int] = []
-    for number in range(options.workers):
-        process = os.fork()
-        if process == 0:
-            work(todo[number :: options.workers], covered, results, options.folder / f"copy{number}", options.show)
-            os._exit(0)
-        workers.append(process)
-    for process in workers:
-        os.waitpid(process, 0)
+    folder: Path = options.folder.resolve()
+    results = folder / "results.jsonl"
+    sample = frozen_sample(folder, options)
+    if not options.report:
+        outcomes = read(results)
+        todo = [mutation for mutation in sample if outcomes.get(mutation.name, "survived" if options.again else "") in
+                (ALIVE if options.again else ("",))]  # fmt: skip
+        in_processes(todo, coverage_map(folder, options.again), folder, options)
     report(sample, read(results), options.seed)
 
 
-def draw(rooms: list[str], count: int, seed: int) -> list[Mutation]:
+def frozen_sample(folder: Path, options: argparse.Namespace) -> list[Mutation]:
+    """Copies the project if that has not been done yet, and draws from the copy."""
+    project = folder / "project"
+    if options.again or not project.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        copy_project(ROOT, project)
+    return draw(project, options.rooms, options.count, options.seed)
+
+
+def copy_project(source: Path, copy: Path) -> None:
+    """The files that tests look at."""
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for part in PARTS:
+        place = source / part
+        if place.is_dir():
+            shutil.copytree(place, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        elif place.exists():
+            shutil.copy2(place, copy / part)
+
+
+def draw(project: Path, rooms: list[str], count: int, seed: int) -> list[Mutation]:
     """A random sample of all mutations of the rooms, each at most once."""
-    files = [file for room in rooms for file in sorted((ROOT / "src/cmmdl" / room).rglob("*.py"))]
-    everything = list({mutation.name: mutation for file in files for mutation in mutations_of(file, ROOT)}.values())
+    files = [file for room in rooms for file in sorted((project / "src/cmmdl" / room).rglob("*.py"))]
+    everything = list({mutation.name: mutation for file in files for mutation in mutations_of(file, project)}.values())
     return random.Random(seed).sample(everything, min(count, len(everything)))
 
 
-def coverage_map(file: Path, again: bool) -> dict[str, dict[str, list[str]]]:
+def coverage_map(folder: Path, again: bool) -> dict[str, dict[str, list[str]]]:
     """File -> line -> the tests that run it, quickest first; line "0" holds those that run anything of the file."""
+    file, project = folder / "coverage.json", folder / "project"
     if again or not file.exists():
         print("measuring which tests run which line ...", flush=True)
-        tests = [path for name in TESTS for path in sorted((ROOT / "tests").glob(f"test_{name}*.py"))]
+        tests = [path for name in TESTS for path in sorted((project / "tests").glob(f"test_{name}*.py"))]
         command = [sys.executable, "-m", "pytest", "-n0", "-q", "-k", NOT_MEASURED, "-p", "measuring", *map(str, tests)]
-        sources = os.pathsep.join(f"{ROOT}/src/cmmdl/{room}/*" for room in ROOMS)
-        told = {"MUTANTS_MAP": str(file.resolve()), "MUTANTS_FILES": sources}
-        subprocess.run(command, cwd=ROOT, env={**_environment(ROOT, HERE), **told}, check=False)
+        sources = os.pathsep.join(f"{project}/src/cmmdl/{room}/*" for room in ROOMS)
+        told = {"MUTANTS_MAP": str(file), "MUTANTS_FILES": sources}
+        subprocess.run(command, cwd=project, env={**_environment(project, HERE), **told}, check=False)
     stored: dict[str, dict[str, list[str]]] = json.loads(file.read_text())
-    return {Path(path).resolve().relative_to(ROOT).as_posix(): lines for path, lines in stored.items()}
+    return {Path(path).relative_to(project).as_posix(): lines for path, lines in stored.items()}
 
 
 def _environment(*places: Path) -> dict[str, str]:
@@ -123,16 +149,25 @@ def _environment(*places: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
 
 
-def work(todo: list[Mutation], covered: dict[str, dict[str, list[str]]], results: Path, copy: Path, show: bool) -> None:
+def in_processes(
+    todo: list[Mutation], covered: dict[str, dict[str, list[str]]], folder: Path, options: argparse.Namespace
+) -> None:
+    """Deals the mutants out to the workers and waits for them."""
+    workers: list[int] = []
+    for number in range(options.workers):
+        process = os.fork()
+        if process == 0:
+            work(todo[number :: options.workers], covered, folder, f"copy{number}", options.show)
+            os._exit(0)
+        workers.append(process)
+    for process in workers:
+        os.waitpid(process, 0)
+
+
+def work(todo: list[Mutation], covered: dict[str, dict[str, list[str]]], folder: Path, name: str, show: bool) -> None:
     """Runs the tests of one mutant after the other in a copy of the project, and notes what became of each."""
-    shutil.rmtree(copy, ignore_errors=True)
-    copy.mkdir()
-    for part in PARTS:
-        place = ROOT / part
-        if place.is_dir():
-            shutil.copytree(place, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-        elif place.exists():
-            shutil.copy2(place, copy / part)
+    copy, results = folder / name, folder / "results.jsonl"
+    copy_project(folder / "project", copy)
     os.environ.update(_environment(copy))
     sys.path[:0] = [str(copy / "src"), str(copy / "tests")]
     for module in ("torch", "cv2", "hypothesis", "PIL.Image", "scipy.ndimage", "pytest"):
@@ -145,11 +180,11 @@ def work(todo: list[Mutation], covered: dict[str, dict[str, list[str]]], results
         file = copy / mutation.file
         text = file.read_text(encoding="utf-8")
         _write(file, mutation.applied(text), next(times))
-        outcome = judge(copy, tests[:MOST_TESTS]) if tests else "untested"
+        outcome = judge(copy, tests) if tests else "untested"
         _write(file, text, next(times))
         with results.open("a") as stream:
             stream.write(json.dumps({"name": mutation.name, "line": mutation.line, "outcome": outcome}) + "\n")
-        if show or outcome in ("survived", "untested"):
+        if show or outcome in ALIVE:
             seconds = time.monotonic() - started
             print(f"{outcome} {seconds:.1f} s {mutation.file}:{mutation.line} {mutation.name}", flush=True)
 
@@ -208,7 +243,7 @@ def report(sample: list[Mutation], outcomes: dict[str, str], seed: int) -> None:
     rooms: dict[str, Counter[str]] = {}
     for mutation in done:
         outcome = outcomes[mutation.name]
-        alive = outcome in ("survived", "untested")
+        alive = outcome in ALIVE
         kind = "equal" if alive and mutation.name in known else "alive" if alive else "killed"
         rooms.setdefault(mutation.file.split("/")[2], Counter())[kind] += 1
         if kind == "alive":

@@ -16,7 +16,7 @@ from cmmdl.fusion.clip import ClipOptions, fuse_clips
 from cmmdl.fusion.fuser import Fuser
 from cmmdl.fusion.options import FuseOptions
 from cmmdl.fusion.stream import fused_frames
-from cmmdl.fusion.timing import Pair
+from cmmdl.fusion.timing import FramePair
 from cmmdl.runtimes.device import cpu_cores
 
 RATE = 25
@@ -126,11 +126,11 @@ def _frames(path: Path, *, colour: bool) -> list[Frame]:
         clip.close()
 
 
-def _pairs(ir: list[Frame], vis: list[Frame], count: int | None = None) -> Iterator[Pair]:
-    return (Pair(one, two) for one, two in zip(ir[:count], vis[:count], strict=False))
+def _pairs(ir: list[Frame], vis: list[Frame], count: int | None = None) -> Iterator[FramePair]:
+    return (FramePair(one, two) for one, two in zip(ir[:count], vis[:count], strict=False))
 
 
-def _fused(fuser: Fuser, pairs: Iterable[Pair], *, steady: bool) -> Iterator[Frame]:
+def _fused(fuser: Fuser, pairs: Iterable[FramePair], *, steady: bool) -> Iterator[Frame]:
     return fused_frames(fuser, pairs, BITS_8, steady=steady)
 
 

@@ -142,7 +142,7 @@ def _import_runtime(task: dict[str, Any]) -> str:
 
 def _bare_model(fuser: Fuser, ir: Any, vis: Any) -> Callable[[], object]:
     """The model alone, on luma that lies where it runs."""
-    lumas = [fuser.take(ir, "infrared").luma(), fuser.take(vis, "visible").luma()]
+    lumas = [fuser.to_picture(ir, "infrared").luma(), fuser.to_picture(vis, "visible").luma()]
     if fuser.backend.name != "torch":
         return lambda: fuser.backend.run(*lumas)
     import torch

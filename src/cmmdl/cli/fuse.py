@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
-from cmmdl.cli.fuse_clip import SOURCE, check_no_pictures, check_unused, clip_options, fuse_clip, wants_clip
+from cmmdl.cli.fuse_clip import SOURCE, check_no_clip_options, check_no_pictures, clip_options, fuse_clip, wants_clip
 from cmmdl.cli.fuse_pipe import fuse_pipe, wants_pipe
 from cmmdl.cli.fuse_shard import WHOLE, shard_option
 from cmmdl.cli.fuse_thermal import (
@@ -159,7 +159,7 @@ def _beside(ir: Path | str) -> Path:
 def _fuse_pictures(ir: Path | str, vis: Path | str | None, out: Path | None, options: dict[str, Any]) -> int:
     """Two files or folders of pictures, or one that holds both; returns the exit code."""
     out = out or _beside(ir)
-    check_unused(options)
+    check_no_clip_options(options)
     options["naming"] = take_naming(options)
     if options["depth"]:
         _check_depth(out, options["depth"], options["suffix"])

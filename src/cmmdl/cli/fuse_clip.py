@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cmmdl.files.video.codecs import Encoding
     from cmmdl.files.video.opening import RawInput
     from cmmdl.files.video.sinks import Sink
-    from cmmdl.fusion.clip import ClipOptions, Report
+    from cmmdl.fusion.clip import ClipOptions, ClipReport
     from cmmdl.fusion.fuser import Fuser
     from cmmdl.fusion.options import FuseOptions
 
@@ -163,7 +163,7 @@ def check_no_pictures(options: dict[str, Any]) -> None:
     options.update(ir_palette=None, split=None, pip=None)
 
 
-def check_unused(options: dict[str, Any]) -> None:
+def check_no_clip_options(options: dict[str, Any]) -> None:
     """Refuses options for clips where there are none.
 
     Raises:
@@ -335,7 +335,7 @@ class _Progress:
             total=total, unit=" frames", bar_format=BAR if total else None, disable=options["quiet"], file=sys.stderr
         )
 
-    def __call__(self, report: Report) -> None:
+    def __call__(self, report: ClipReport) -> None:
         if self.live and report.latencies:
             self.bar.set_postfix_str(f"latency {report.latencies[-1] * 1e3:.0f} ms", refresh=False)
         self.bar.update()
@@ -357,7 +357,7 @@ def _expected(ir: Facts, vis: Facts, options: dict[str, Any]) -> int | None:
     return min(count, vis.count) if vis.count else max(count, 1)
 
 
-def _summary(report: Report) -> str:
+def _summary(report: ClipReport) -> str:
     rate = report.count / report.seconds if report.seconds else 0.0
     text = f"{report.count} frames in {report.seconds:.1f} s ({rate:.1f} frames a second)"
     return f"{text}, latency {report.latency * 1e3:.0f} ms" if report.latencies else text

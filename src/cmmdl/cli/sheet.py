@@ -64,7 +64,7 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
       cmmdl sheet data/ir data/vis -o zoom.png --methods max,cmmdl-ivf --inset 0.4,0.3,0.2,0.2
       cmmdl sheet ir.png vis.png -o one.png --methods mean,cmmdl-ivf
     """  # noqa: D301
-    from cmmdl.evaluate.sheets import Box, Style
+    from cmmdl.evaluate.sheets import Crop, Style
     from cmmdl.files.images import check_suffix, quiet_decoders
 
     quiet_decoders()
@@ -74,7 +74,7 @@ def command(ir: Path, vis: Path, out: Path, **options: Any) -> None:
         raise UserError(f"{out} exists; pass --overwrite to replace it")
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out}: there is no folder {out.parent}; create it first")
-    crop, inset = (Box.parse(options[name]) if options[name] else None for name in ("crop", "inset"))
+    crop, inset = (Crop.parse(options[name]) if options[name] else None for name in ("crop", "inset"))
     style = Style(None if options["full"] else options["width"], crop, inset)
     sys.exit(_run(ir, vis, out, style, options))
 

@@ -21,7 +21,7 @@ from cmmdl.datasets.layout import Split, find_splits
 from cmmdl.datasets.report import Finding, Report, counted
 from cmmdl.errors import UsageError, UserError
 from cmmdl.files.atomic import write_bytes
-from cmmdl.files.listing import composed
+from cmmdl.files.listing import composed, read_stems
 
 CARD = "data.json"
 """File in a prepared folder that says what it was made of."""
@@ -185,7 +185,9 @@ def _divided(splits: list[Split], data: DataSet, test_stems: Path) -> list[Split
     if more or whole.name != "all":
         there = " and ".join(split.name for split in splits)
         raise UserError(f"{data.title} is already split into {there}; leave out --test-stems")
-    stems = _read_stems(test_stems)
+    stems = read_stems(test_stems)
+    if not stems:
+        raise UserError(f"{test_stems} lists no stems; write one per line")
     for stem in stems:
         if stem not in whole.pairs:
             near = difflib.get_close_matches(stem, whole.pairs, 1)
@@ -200,16 +202,6 @@ def _part(whole: Split, name: str, stems: set[str], less: set[str]) -> Split:
         for side in (whole.first, whole.second)
     )
     return Split(name, first, second)
-
-
-def _read_stems(path: Path) -> set[str]:
-    try:
-        stems = {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a list of file stems, one per line") from error
-    if not stems:
-        raise UserError(f"{path} lists no stems; write one per line")
-    return stems
 
 
 def _remove_bad(folder: Path, read: list[Read]) -> None:

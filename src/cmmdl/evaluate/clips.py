@@ -17,12 +17,12 @@ from cmmdl.evaluate.scoring import stretch_levels
 from cmmdl.evaluate.steadiness import PRESET, Steadily, Steadiness
 from cmmdl.files.colour import BLUE, GREEN, RED
 from cmmdl.files.images import Note
-from cmmdl.files.pictures import take
+from cmmdl.files.pictures import to_picture
 from cmmdl.files.ranges import Given
 from cmmdl.files.video.clip import Clip, Facts, Frame
 from cmmdl.files.video.opening import RawInput, open_clip, open_pair
 from cmmdl.fusion.cliprange import fixed_range
-from cmmdl.fusion.timing import Pair, Pairing
+from cmmdl.fusion.timing import FramePair, Pairing
 from cmmdl.metrics import METRICS, chosen, score
 
 SCORED, WARPED = 24, 240
@@ -193,7 +193,7 @@ def _moments(pairing: Pairing, fused: Mapping[str, Clip], ranges: tuple[Given, G
     if first is None:
         return
     followed = {name: _Followed(clip, first.vis.time) for name, clip in fused.items()}
-    pair: Pair | None = first
+    pair: FramePair | None = first
     while pair is not None:
         frames = {name: follow.at(pair.vis.time) for name, follow in followed.items()}
         if any(follow.ended for follow in followed.values()):
@@ -231,7 +231,7 @@ def _levels(frame: Frame, facts: Facts, side: Any, given: Given) -> Levels:
     if frame.pixels.dtype == np.uint8 and given in ("type", None):
         return frame.pixels
     range_ = (0.0, facts.white) if facts.white and given in ("type", None) else given
-    values = take(frame.pixels, name=facts.name, side=side, given=range_, max_pixels=frame.pixels.size).values()
+    values = to_picture(frame.pixels, name=facts.name, side=side, given=range_, max_pixels=frame.pixels.size).values()
     levels = np.rint(values[0] * 255).astype(np.uint8)
     return levels[0] if len(levels) == 1 else np.ascontiguousarray(levels.transpose(1, 2, 0))
 

@@ -29,7 +29,7 @@ MARK = (255, 60, 60)
 
 
 @dataclass(frozen=True)
-class Box:
+class Crop:
     """A part of a picture: left, top, width and height in pixels, or in parts of the picture if none is above 1."""
 
     x: float
@@ -38,7 +38,7 @@ class Box:
     height: float
 
     @classmethod
-    def parse(cls, text: str) -> Box:
+    def parse(cls, text: str) -> Crop:
         """``x,y,w,h``.
 
         Raises:
@@ -82,8 +82,8 @@ class Style:
     """
 
     width: int | None = 320
-    crop: Box | None = None
-    inset: Box | None = None
+    crop: Crop | None = None
+    inset: Crop | None = None
 
 
 @dataclass(frozen=True)

@@ -101,14 +101,15 @@ class Steadily:
 
     def _compare(self, before: Mapping[str, Levels], after: Mapping[str, Levels]) -> None:
         """The errors between two neighbours, in both directions along the flows of both sources."""
-        for one, other in ((after, before), (before, after)):
-            flows = [(_flow(one[side], other[side]), _flow(other[side], one[side])) for side in ("ir", "vis")]
-            sure = np.logical_and.reduce([agrees(there, back) for there, back in flows])
+        flows = [(_flow(after[side], before[side]), _flow(before[side], after[side])) for side in ("ir", "vis")]
+        turned = [(back, there) for there, back in flows]
+        for one, other, ways in ((after, before, flows), (before, after, turned)):
+            sure = np.logical_and.reduce([agrees(there, back) for there, back in ways])
             self.sure.append(float(sure.mean()))
             if not sure.any():
                 continue
             for name, luma in one.items():
-                found = [np.abs(luma - moved(other[name], flow))[sure].mean() for flow, _ in flows]
+                found = [np.abs(luma - moved(other[name], there))[sure].mean() for there, _ in ways]
                 self.errors.setdefault(name, []).append(float(np.mean(found)))
 
 

@@ -39,7 +39,12 @@ def is_float(pixels: Pixels) -> bool:
 
 
 def astype(pixels: Pixels, name: str) -> Pixels:
-    """The same values in the type of that name; the array itself if it has that type."""
+    """The same values in the type of that name; the array itself if it has that type.
+
+    A numpy array whose channels lie side by side comes out plane by plane, on which arithmetic is several times as fast.
+    """
+    if not is_tensor(pixels):
+        return pixels if pixels.dtype == name else pixels.astype(name, order="C")
     xp = namespace(pixels)
     return xp.astype(pixels, getattr(xp, name), copy=False)
 
@@ -55,7 +60,7 @@ def to_numpy(pixels: Pixels) -> NDArray[Any]:
     return pixels.detach().cpu().numpy() if is_tensor(pixels) else pixels
 
 
-def alike(pixels: Pixels, other: Pixels) -> Pixels:
+def as_kind_of(pixels: Pixels, other: Pixels) -> Pixels:
     """As an array of the kind of ``other``, on its device, of the type it has."""
     if not is_tensor(other):
         return to_numpy(pixels)

@@ -51,11 +51,14 @@ def with_luma(rgb: Pixels, y: Pixels) -> list[Pixels]:
     xp, change = namespace(rgb), y - luma(rgb)
     channels = [channel + change for channel in _channels(rgb)]
     low, high = (reduce(function, channels) for function in (xp.minimum, xp.maximum))
-    if xp.min(low) >= 0 and xp.max(high) <= 1:
-        return channels
-    tiny = xp.finfo(y.dtype).tiny
-    share = xp.minimum((1 - y) / (high - y).clip(tiny), y / (y - low).clip(tiny)).clip(0, 1)
-    return [y + share * (channel - y) for channel in channels]
+    beyond = (low < 0) | (high > 1)
+    if beyond.any():
+        grey, least, most = y[beyond], low[beyond], high[beyond]
+        tiny = xp.finfo(y.dtype).tiny
+        share = xp.minimum((1 - grey) / (most - grey).clip(tiny), grey / (grey - least).clip(tiny)).clip(0, 1)
+        for channel in channels:
+            channel[beyond] = grey + share * (channel[beyond] - grey)
+    return channels
 
 
 def rgb_to_ycbcr(rgb: Pixels) -> Pixels:

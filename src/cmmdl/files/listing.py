@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
-from cmmdl.errors import UserError
+from cmmdl.errors import UnreadableError, UserError
 from cmmdl.files.images import IMAGE_SUFFIXES
 
 
@@ -90,3 +90,15 @@ def list_images(folder: str | Path, *, strip: str = "", recursive: bool = False)
             raise UserError(f"{folder}: {by_stem[name].name} and {path.name} share the stem {name!r}; remove one")
         by_stem[name] = path
     return by_stem
+
+
+def read_stems(path: Path) -> set[str]:
+    """The file stems in a text file, one a line.
+
+    Raises:
+        UnreadableError: If it cannot be read.
+    """
+    try:
+        return {composed(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableError(f"{path}: cannot be read as a list of file stems, one per line") from error

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cmmdl.errors import UnusableError
-from cmmdl.files.arrays import Pixels, alike, astype, dtype_name, empty_like, is_float, is_tensor, namespace
+from cmmdl.files.arrays import Pixels, as_kind_of, astype, dtype_name, empty_like, is_float, is_tensor, namespace
 from cmmdl.files.colour import is_grey, with_luma
 from cmmdl.files.colour import luma as luma_of
 from cmmdl.files.filepicture import MAX_PIXELS, Array, FilePicture
@@ -92,7 +92,7 @@ class Picture:
         """``(B, 1, H, W)`` float32 in [0, 1]; of a grey picture exactly its grey."""
         one = replace(self, pixels=self.pixels[:, :1]) if self.is_grey else self
         luma = empty_like(self.pixels, (len(self.pixels), 1, *self.size), "float32")
-        for rows in bands(*self.size):
+        for rows in row_slices(*self.size):
             values = one.values(rows)
             luma[..., rows, :] = values if self.is_grey else luma_of(values)
         return luma
@@ -102,14 +102,16 @@ class Picture:
         return self if self.size == size else replace(self, pixels=_resized(self.values(), size), range=(0.0, 1.0))
 
 
-def bands(height: int, width: int) -> Iterator[slice]:
+def row_slices(height: int, width: int) -> Iterator[slice]:
     """Bands of rows that hold a few million pixels each."""
     step = max(1, _BAND // width)
     for start in range(0, height, step):
         yield slice(start, start + step)
 
 
-def take(source: Source, *, name: str, side: Side = "ir", given: Given = None, max_pixels: int = MAX_PIXELS) -> Picture:
+def to_picture(
+    source: Source, *, name: str, side: Side = "ir", given: Given = None, max_pixels: int = MAX_PIXELS
+) -> Picture:
     """Takes a picture of any kind.
 
     Args:
@@ -135,14 +137,14 @@ def take(source: Source, *, name: str, side: Side = "ir", given: Given = None, m
     raise UnusableError(f"{name} is a {type(source).__name__}; give a path, a Pillow picture, an array or a tensor")
 
 
-def take_batch(source: NDArray[Any] | Tensor, *, name: str, side: Side = "ir", given: Given = None) -> Picture:
+def to_batch(source: NDArray[Any] | Tensor, *, name: str, side: Side = "ir", given: Given = None) -> Picture:
     """Takes several pictures of one size; a range that is found is that of all of them.
 
     Args:
         source: An array ``(B, H, W)`` or ``(B, H, W, C)``, a tensor ``(B, H, W)`` or ``(B, C, H, W)``.
         name: How messages call it.
         side: Whose options messages name.
-        given: As in `take`.
+        given: As in `to_picture`.
 
     Raises:
         UserError: If it is something else, holds NaN, or needs a range that was not given.
@@ -189,7 +191,7 @@ def _ranged(pixels: Pixels, white: float | None, rule: RangeRule, side: Side, pi
     return replace(picture, range=taken, notes={**notes, **more})
 
 
-def give(luma: Pixels, *, like: Picture, colour: Picture | None, dtype: str) -> Result:
+def to_result(luma: Pixels, *, like: Picture, colour: Picture | None, dtype: str) -> Result:
     """Makes the result: luma and the chroma of ``colour`` as a picture of the kind of ``like``.
 
     Args:
@@ -199,12 +201,12 @@ def give(luma: Pixels, *, like: Picture, colour: Picture | None, dtype: str) -> 
         dtype: Of the result; whole numbers run from 0 to the type's maximum, floats from 0 to 1.
     """
     pixels = _empty(3 if colour is not None else like.pixels.shape[1], like, dtype)
-    for rows in bands(*like.size):
+    for rows in row_slices(*like.size):
         band = luma[..., rows, :]
         if colour is None:
             pixels[..., rows, :] = _quantised(band, dtype)
             continue
-        for channel, values in enumerate(with_luma(alike(colour.values(rows), band), band)):
+        for channel, values in enumerate(with_luma(as_kind_of(colour.values(rows), band), band)):
             pixels[:, channel : channel + 1, rows, :] = _quantised(values.clip(0, 1), dtype)
     return _as_kind(pixels, like)
 

@@ -24,7 +24,7 @@ from cmmdl.fusion.live import LivePairing
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
 from cmmdl.fusion.pipeline import ahead
 from cmmdl.fusion.stream import fused_frames
-from cmmdl.fusion.timing import Pair, Pairing
+from cmmdl.fusion.timing import FramePair, Pairing
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class ClipOptions:
 
 
 @dataclass
-class Report:
+class ClipReport:
     """What became of a run.
 
     Attributes:
@@ -76,8 +76,8 @@ def fuse_clips(
     options: ClipOptions,
     *,
     note: Note,
-    progress: Callable[[Report], None] = lambda report: None,
-) -> Report:
+    progress: Callable[[ClipReport], None] = lambda report: None,
+) -> ClipReport:
     """Fuses two clips as long as both run.
 
     The first Ctrl-C, or SIGTERM, ends it after the frame at hand: what was written is made ready to play.
@@ -95,12 +95,12 @@ def fuse_clips(
         UserError: If a clip is damaged, times do not overlap, or frames cannot be written. The message says where what
             was fused before is kept.
     """
-    live, begun, report = ir.facts.live or vis.facts.live, time.monotonic(), Report()
+    live, begun, report = ir.facts.live or vis.facts.live, time.monotonic(), ClipReport()
     try:
         with closing(ir), closing(vis), _Stop() as stop:
             own, pair_options = _settled(fuser, ir, vis, options, note)
             pairing = _pairing(ir, vis, options.offset, live=live)
-            pairs: Iterator[Pair] = _until(pairing, options.duration)
+            pairs: Iterator[FramePair] = _until(pairing, options.duration)
             if pair_options.align:
                 pairs, pair_options = laid(pairs, pair_options, note, live=live)
             drift = Drift(note) if pair_options.check else None
@@ -157,7 +157,7 @@ def _pairing(ir: Clip, vis: Clip, offset: float, *, live: bool) -> Pairing | Liv
     return LivePairing(ir.frames(), vis.frames(), sides, offset)
 
 
-def _until(pairing: Pairing | LivePairing, duration: float | None) -> Iterator[Pair]:
+def _until(pairing: Pairing | LivePairing, duration: float | None) -> Iterator[FramePair]:
     """Pairs up to a time after the first."""
     first: Fraction | None = None
     for pair in pairing:
@@ -172,7 +172,7 @@ def _ahead(frames: Iterator[Frame], *, live: bool) -> Generator[Frame, None, Non
     return ahead(frames, 1 if live else 3)
 
 
-def _count(report: Report, frame: Frame, begun: float, *, live: bool) -> None:
+def _count(report: ClipReport, frame: Frame, begun: float, *, live: bool) -> None:
     report.count, report.seconds = report.count + 1, time.monotonic() - begun
     if live:
         report.latencies = [*report.latencies[-999:], time.monotonic() - frame.arrived]

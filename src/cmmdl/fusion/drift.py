@@ -13,10 +13,10 @@ from cmmdl.align.rig import median
 from cmmdl.errors import UserError
 from cmmdl.files.images import Note
 from cmmdl.files.notes import ResultNote, UndoneNote
-from cmmdl.fusion.laying import Laid
+from cmmdl.fusion.laid import Laid
+from cmmdl.fusion.lay_pictures import array_of
 from cmmdl.fusion.options import FuseOptions
-from cmmdl.fusion.placing import array_of
-from cmmdl.fusion.timing import Pair
+from cmmdl.fusion.timing import FramePair
 
 PAIRS = 50
 """Pairs at the start among which `TRIED` are measured, evenly spaced."""
@@ -32,7 +32,9 @@ _BYTES = 256_000_000
 """Of the pairs that are held meanwhile, at most."""
 
 
-def laid(pairs: Iterator[Pair], options: FuseOptions, note: Note, *, live: bool) -> tuple[Iterator[Pair], FuseOptions]:
+def laid(
+    pairs: Iterator[FramePair], options: FuseOptions, note: Note, *, live: bool
+) -> tuple[Iterator[FramePair], FuseOptions]:
     """``--align`` of a clip: one transform, from the first pairs, for all of them.
 
     Args:
@@ -110,7 +112,7 @@ class Drift:
             )
 
 
-def _held(pairs: Iterator[Pair]) -> Sequence[Pair]:
+def _held(pairs: Iterator[FramePair]) -> Sequence[FramePair]:
     """The first pairs, as many as may be held."""
     first = next(pairs, None)
     if first is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cmmdl.errors import UnusableError
 from cmmdl.files.arrays import namespace
-from cmmdl.files.pictures import Picture, bands
+from cmmdl.files.pictures import Picture, row_slices
 
 COLOURLESS = 4 / 255
 """Channels that differ by no more are grey up to the rounding of JPEG."""
@@ -59,7 +59,7 @@ def colour_note(ir: Picture, vis: Picture) -> str:
 def _colours(picture: Picture) -> float:
     """How far the channels of a pixel lie apart at most, of 1."""
     most, xp = 0.0, namespace(picture.pixels)
-    for rows in bands(*picture.size):
+    for rows in row_slices(*picture.size):
         values = picture.values(rows)
         most = max(most, float(xp.max(xp.max(values, axis=-3) - xp.min(values, axis=-3))))
     return most

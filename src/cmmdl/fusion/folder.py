@@ -23,9 +23,9 @@ from cmmdl.files.pairs import Pair
 from cmmdl.files.pictures import Picture, result_dtype
 from cmmdl.fusion.fitting import same_aspect
 from cmmdl.fusion.fuser import Fuser
-from cmmdl.fusion.laying import Laid
+from cmmdl.fusion.laid import Laid
+from cmmdl.fusion.lay_pictures import array_of
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
-from cmmdl.fusion.placing import array_of
 from cmmdl.fusion.products import PICTURES, Products, Sources, check, write_products
 
 

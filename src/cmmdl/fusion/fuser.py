@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cmmdl.errors import UserError
 from cmmdl.files import pictures
-from cmmdl.files.arrays import Pixels, alike, is_tensor, namespace
+from cmmdl.files.arrays import Pixels, as_kind_of, is_tensor, namespace
 from cmmdl.files.images import MAX_PIXELS, Note
 from cmmdl.files.levels import stretch as stretched
 from cmmdl.files.notes import ResultNote
@@ -22,10 +22,10 @@ from cmmdl.files.pictures import Picture, Result, Source
 from cmmdl.files.ranges import Given, Side
 from cmmdl.files.thermal import Thermal
 from cmmdl.fusion.fitting import check_same_size, colour_note
-from cmmdl.fusion.laying import Laid
+from cmmdl.fusion.laid import Laid
+from cmmdl.fusion.lay_pictures import covered
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
 from cmmdl.fusion.pip import window
-from cmmdl.fusion.placing import covered
 from cmmdl.fusion.sources import lay_sources
 from cmmdl.fusion.tiling import exact_tile, exact_tile_count, fuse_tiled, fuse_tiled_exactly, tile_count
 from cmmdl.runtimes.choice import open_backend
@@ -203,8 +203,8 @@ class Fuser:
         Raises:
             UserError: If the shapes do not go together, or values need a range.
         """
-        one = pictures.take_batch(ir, name="the infrared batch", side="ir", given=options.ir_range)
-        two = pictures.take_batch(vis, name="the visible batch", side="vis", given=options.vis_range)
+        one = pictures.to_batch(ir, name="the infrared batch", side="ir", given=options.ir_range)
+        two = pictures.to_batch(vis, name="the visible batch", side="vis", given=options.vis_range)
         fused: Any = self.fuse(one, two, options)
         return fused[:, 0] if is_tensor(fused) and vis.ndim == 3 and fused.shape[1] == 1 else fused
 
@@ -240,7 +240,7 @@ class Fuser:
         Raises:
             UserError: If something cannot be read or used, or the sizes differ.
         """
-        return lay_sources(ir, vis, options, self.take, self.note, files=files)
+        return lay_sources(ir, vis, options, self.to_picture, self.note, files=files)
 
     def fuse_laid(self, laid: Laid, options: FuseOptions = DEFAULTS) -> Result:
         """Fuses what :meth:`lay` gave; where its infrared picture does not reach, the visible one stays."""
@@ -264,7 +264,7 @@ class Fuser:
     def lumas(self, laid: Laid) -> tuple[Pixels, Pixels]:
         """What the network is given: both lumas, ``(B, 1, H, W)`` floats in [0, 1], of the kind of ``vis``."""
         luma = laid.vis.luma()
-        return alike(laid.ir.luma(), luma), luma
+        return as_kind_of(laid.ir.luma(), luma), luma
 
     def finish(self, luma: Pixels, laid: Laid, options: FuseOptions) -> Result:
         """The last step: levels, colour and depth."""
@@ -272,7 +272,9 @@ class Fuser:
             low, high = options.levels
             luma = ((luma - low) / (high - low)).clip(0, 1)
         dtype = pictures.result_dtype(laid.vis, options.depth)
-        return pictures.give(luma, like=laid.vis, colour=_colour_of(laid.ir, laid.vis, options.chroma), dtype=dtype)
+        return pictures.to_result(
+            luma, like=laid.vis, colour=_colour_of(laid.ir, laid.vis, options.chroma), dtype=dtype
+        )
 
     def at_once(self, height: int, width: int) -> int:
         """How many pictures of a size fit into the memory that is free now, at least one."""
@@ -345,7 +347,7 @@ class Fuser:
     def _run(self, ir: Pixels, vis: Pixels) -> Pixels:
         """The model on one batch."""
         with _memory_errors():
-            fused = alike(self.backend.run(ir, vis), vis)
+            fused = as_kind_of(self.backend.run(ir, vis), vis)
         if not namespace(fused).isfinite(fused).all():
             raise UserError(
                 f"the model gave NaN or infinite values in {self.backend.precision}; try --precision float32"
@@ -357,7 +359,7 @@ class Fuser:
         free = available_bytes(self.device)
         return float("inf") if free is None else SHARE * free / self.backend.bytes_per_pixel
 
-    def take(self, source: Source | Picture, side: str, given: Given = None) -> Picture:
+    def to_picture(self, source: Source | Picture, side: str, given: Given = None) -> Picture:
         """Reads and checks one picture ahead of the call, for example in another thread.
 
         Args:
@@ -372,7 +374,7 @@ class Fuser:
             return source
         name = f"the {side} picture"
         option: Side = "ir" if side == "infrared" else "vis"
-        return pictures.take(source, name=name, side=option, given=given, max_pixels=self.max_pixels)
+        return pictures.to_picture(source, name=name, side=option, given=given, max_pixels=self.max_pixels)
 
 
 class _OutOfMemoryError(UserError):

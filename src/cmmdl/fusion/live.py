@@ -9,7 +9,7 @@ from cmmdl.errors import UserError
 from cmmdl.files.images import Note
 from cmmdl.files.video.clip import Facts, Frame
 from cmmdl.fusion.pipeline import Newest
-from cmmdl.fusion.timing import Pair
+from cmmdl.fusion.timing import FramePair
 
 REMEMBERED = 30
 """Infrared frames among which the nearest is looked for."""
@@ -40,7 +40,7 @@ class LivePairing:
         self.count, self.whole = 0, False
         self.begun = 0.0
 
-    def __iter__(self) -> Iterator[Pair]:
+    def __iter__(self) -> Iterator[FramePair]:
         """Pairs as they come, until one side ends.
 
         Raises:
@@ -56,7 +56,7 @@ class LivePairing:
                 self.begun = self.begun if self.count else frame.arrived
                 self.count += 1
                 since = max(Fraction(round((frame.arrived - self.begun) * 1000), 1000), since + Fraction(1, 1000))
-                yield Pair(near, Frame(since, frame.pixels, frame.arrived))
+                yield FramePair(near, Frame(since, frame.pixels, frame.arrived))
             else:
                 self.whole = True
         finally:

@@ -26,7 +26,7 @@ def parse_window(text: str) -> Window | Literal["auto"]:
     return left, top, width, height
 
 
-def place(size: tuple[int, int], asked: Window | Literal["auto"]) -> Window:
+def window_in(size: tuple[int, int], asked: Window | Literal["auto"]) -> Window:
     """The window in a picture of that height and width; by default half of each side, in the middle.
 
     Raises:
@@ -50,7 +50,7 @@ def window(ir: Pixels, vis: Pixels, asked: Window | Literal["auto"]) -> Pixels:
         vis: Same shape and range.
         asked: The window.
     """
-    left, top, width, height = place((vis.shape[-2], vis.shape[-1]), asked)
+    left, top, width, height = window_in((vis.shape[-2], vis.shape[-1]), asked)
     shown = namespace(vis).asarray(vis, copy=True)
     shown[..., top : top + height, left : left + width] = ir[..., top : top + height, left : left + width]
     return shown

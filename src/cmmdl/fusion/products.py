@@ -17,10 +17,10 @@ from cmmdl.files.images import Note, encode
 from cmmdl.files.levels import MAXIMA
 from cmmdl.files.metadata import Metadata, embed, fitting_profile, read_metadata
 from cmmdl.files.palettes import DEFAULT, Table, own_table, paint_table
-from cmmdl.fusion.laying import Laid
+from cmmdl.fusion.laid import Laid
 from cmmdl.fusion.options import FuseOptions
 from cmmdl.fusion.painting import Alarm, beside, legend, paint
-from cmmdl.fusion.pip import place
+from cmmdl.fusion.pip import window_in
 from cmmdl.fusion.temperatures import Box, Floats, Spot, Unit, in_unit, report, temperature_tiff
 
 OWN = "own"
@@ -104,7 +104,7 @@ def check(laid: Laid, products: Products, options: FuseOptions, name: str) -> No
     if laid.celsius is not None and products.report:
         report(laid.celsius, spots=products.spots, boxes=products.boxes, name=name)
     if options.pip:
-        place(laid.vis.size, options.pip)
+        window_in(laid.vis.size, options.pip)
     if products.palette == OWN:
         own_table(None if laid.thermal is None else laid.thermal.palette, name)
 
@@ -228,7 +228,7 @@ def _where(laid: Laid, values: Floats, products: Products, options: FuseOptions)
     if products.alarm is not None:
         where = where * products.alarm.holds(values)
     if options.pip:
-        left, top, width, height = place(laid.vis.size, options.pip)
+        left, top, width, height = window_in(laid.vis.size, options.pip)
         inside = np.zeros(values.shape, np.float32)
         inside[top : top + height, left : left + width] = 1
         where = where * inside

@@ -23,19 +23,26 @@ from cmmdl.files.ranges import parse_range
 from cmmdl.files.split import read_rgbt
 from cmmdl.files.thermal import Conditions, Thermal, read_thermal
 from cmmdl.fusion.fitting import resized_to_fit
-from cmmdl.fusion.laying import Laid, lay_thermal, span_of
+from cmmdl.fusion.laid import Laid
+from cmmdl.fusion.lay_pictures import array_of, lay_pictures
+from cmmdl.fusion.lay_thermal import celsius_span, lay_thermal
 from cmmdl.fusion.options import FuseOptions
-from cmmdl.fusion.placing import array_of, place
 
 if TYPE_CHECKING:
-    Take = Callable[..., Picture]
+    ToPicture = Callable[..., Picture]
 
 AnySource = Any
 """A :data:`cmmdl.files.pictures.Source`, a picture that was taken, or temperatures."""
 
 
 def lay_sources(
-    ir: AnySource, vis: AnySource | None, options: FuseOptions, take: Take, note: Note, *, files: bool = False
+    ir: AnySource,
+    vis: AnySource | None,
+    options: FuseOptions,
+    to_picture: ToPicture,
+    note: Note,
+    *,
+    files: bool = False,
 ) -> Laid:
     """Opens a pair, or one file that holds both, and lays both on one grid.
 
@@ -43,7 +50,7 @@ def lay_sources(
         ir: Infrared picture, temperatures, or a file of them.
         vis: Visible picture; ``None`` if ``ir`` holds it too.
         options: What is asked for.
-        take: Reads a picture: ``take(source, side, range)``.
+        to_picture: Reads a picture: ``to_picture(source, side, range)``.
         note: Called with a line about what was found.
         files: Whether floats beyond [0, 1] in a TIFF are degrees Celsius, as on the command line.
 
@@ -54,18 +61,15 @@ def lay_sources(
         ir, vis = read_rgbt(ir)
     thermal = _thermal(ir, options, note, files)
     if thermal is not None:
-        return _lay_temperatures(thermal, ir, vis, options, take, note)
+        return _lay_temperatures(thermal, ir, vis, options, to_picture, note)
     if options.conditions.given:
         raise UnusableError(not_radiometric(ir, options))
     if vis is None:
         raise UnusableError(_alone(ir))
     _refuse_as_visible(vis)
-    one, two = _infrared(ir, options, take, note), take(vis, "visible", options.vis_range)
+    one, two = _infrared(ir, options, to_picture, note), to_picture(vis, "visible", options.vis_range)
     one = resized_to_fit(one, two) if options.resize_ir else one
-    if not options.placed:
-        return Laid(one, two)
-    placed = place(one, two, options, note)
-    return Laid(placed.ir, placed.vis, placed.cover, alignment=placed.alignment, grid=options.grid or "vis")
+    return lay_pictures(one, two, options, note) if options.placed else Laid(one, two)
 
 
 def _thermal(ir: AnySource, options: FuseOptions, note: Note, files: bool) -> Thermal | None:
@@ -132,7 +136,7 @@ def shared_span(paths: list[Path], conditions: Conditions) -> Range | None:
         seen.append(celsius[np.isfinite(celsius)])
     if not seen:
         return None
-    low, high = span_of(np.concatenate(seen), str(paths[0]))
+    low, high = celsius_span(np.concatenate(seen), str(paths[0]))
     return (round(low, 2), round(high, 2)) if round(low, 2) < round(high, 2) else (low, high)
 
 
@@ -145,14 +149,14 @@ MOST = 64
 
 
 def _lay_temperatures(
-    thermal: Thermal, ir: AnySource, vis: AnySource | None, options: FuseOptions, take: Take, note: Note
+    thermal: Thermal, ir: AnySource, vis: AnySource | None, options: FuseOptions, to_picture: ToPicture, note: Note
 ) -> Laid:
     own = vis is None
     if own and thermal.photo is None:
         raise UnusableError(f"{thermal.name} holds no photo; give the visible picture as the second file")
     if not own:
         _refuse_as_visible(vis)
-    photo = take(thermal.photo if own else vis, "visible", options.vis_range)
+    photo = to_picture(thermal.photo if own else vis, "visible", options.vis_range)
     photo = replace(photo, name=f"the photo in {thermal.name}") if own else photo
     thermal = _inverted(thermal) if options.invert_ir else thermal
     return lay_thermal(thermal, photo, options, given=_range(thermal, options), own_photo=own, note=note)
@@ -198,20 +202,20 @@ def _refuse_as_visible(vis: AnySource) -> None:
         )
 
 
-def _infrared(ir: Source | Picture, options: FuseOptions, take: Take, note: Note) -> Picture:
+def _infrared(ir: Source | Picture, options: FuseOptions, to_picture: ToPicture, note: Note) -> Picture:
     """The infrared picture, its values taken back where it is painted, and turned where black is hot."""
     if options.ir_palette not in (None, "none") and options.chroma != "ir":
-        one = _unpainted(ir, options, take, note)
+        one = _unpainted(ir, options, to_picture, note)
     else:
-        one = take(ir, "infrared", options.ir_range)
+        one = to_picture(ir, "infrared", options.ir_range)
     return inverted(one) if options.invert_ir else one
 
 
 _REFUSE = " (--ir-palette none uses them)"
 
 
-def _unpainted(ir: Source | Picture, options: FuseOptions, take: Take, note: Note) -> Picture:
-    one = take(ir, "infrared", options.ir_range)
+def _unpainted(ir: Source | Picture, options: FuseOptions, to_picture: ToPicture, note: Note) -> Picture:
+    one = to_picture(ir, "infrared", options.ir_range)
     if one.is_grey or one.kind != "array" or len(one.pixels) != 1 or one.pixels.dtype != np.uint8:
         return one
     stored = indexed_values(Path(ir)) if isinstance(ir, str | Path) and options.ir_palette == "auto" else None
@@ -219,16 +223,16 @@ def _unpainted(ir: Source | Picture, options: FuseOptions, take: Take, note: Not
         note(
             ResultNote(f"{one.name} is painted in a palette of its own; its values are used, not its colours{_REFUSE}")
         )
-        return replace(take(stored.values, "infrared", None), name=one.name)
+        return replace(to_picture(stored.values, "infrared", None), name=one.name)
     painted = array_of(one)
     if options.ir_palette != "auto":
         values = values_of(painted, palette_by_name(str(options.ir_palette)))
-        return replace(take(values, "infrared", None), name=one.name)
+        return replace(to_picture(values, "infrared", None), name=one.name)
     found = recover(painted)
     if found is None:
         return one
     note(ResultNote(f"{one.name} is painted in {found.palette}; its values are used, not its colours{_REFUSE}"))
-    return replace(take(found.values, "infrared", None), name=one.name)
+    return replace(to_picture(found.values, "infrared", None), name=one.name)
 
 
 def inverted(picture: Picture) -> Picture:

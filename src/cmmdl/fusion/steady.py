@@ -59,7 +59,7 @@ SMALLEST = 48
 
 
 @dataclass(frozen=True)
-class Step:
+class FlowField:
     """Where each pixel of a frame lies in a neighbouring frame.
 
     Attributes:
@@ -82,8 +82,8 @@ class Motion:
         ahead: From the earlier frame to the later one.
     """
 
-    back: Step
-    ahead: Step
+    back: FlowField
+    ahead: FlowField
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def motion(before: Levels, after: Levels, size: tuple[int, int]) -> Motion | Non
     if before.shape != after.shape or is_cut(before, after):
         return None
     if min(after.shape) < SMALLEST:
-        still = Step(*grid(*size), np.ones(size, np.float32))
+        still = FlowField(*grid(*size), np.ones(size, np.float32))
         return Motion(still, still)
     search = _dense_inverse_search()
     back, ahead = search.calc(after, before, None), search.calc(before, after, None)  # type: ignore[call-overload]
@@ -205,7 +205,7 @@ class Steady:
         self._adapt(frame, shown)
         return shown
 
-    def _parts(self, other: Floats, luma: Floats, step: Step) -> tuple[Floats, Floats]:
+    def _parts(self, other: Floats, luma: Floats, step: FlowField) -> tuple[Floats, Floats]:
         """What another frame would change: brightness and fine detail, each only as far as it can be trusted."""
         difference = (other - luma) * 255
         bright = cv2.blur(difference, (FLICKER_SIDE, FLICKER_SIDE))
@@ -277,16 +277,16 @@ def _dense_inverse_search() -> cv2.DISOpticalFlow:
     return search
 
 
-def _step(flow: Floats, sure: Floats, size: tuple[int, int]) -> Step:
+def _step(flow: Floats, sure: Floats, size: tuple[int, int]) -> FlowField:
     """A flow as places in the other frame, both in the size of the frames."""
     columns, rows = grid(*size)
     height, width = flow.shape[:2]
     if (height, width) != size:
         flow = cv2.resize(flow, size[::-1]) * np.array([size[1] / width, size[0] / height], np.float32)
-    return Step(columns + flow[..., 0], rows + flow[..., 1], cv2.resize(sure, size[::-1]))
+    return FlowField(columns + flow[..., 0], rows + flow[..., 1], cv2.resize(sure, size[::-1]))
 
 
-def _moved(luma: Floats, step: Step, interpolation: int) -> Floats:
+def _moved(luma: Floats, step: FlowField, interpolation: int) -> Floats:
     """A neighbouring frame, moved onto this one."""
     return cv2.remap(luma, step.columns, step.rows, interpolation, borderMode=cv2.BORDER_REPLICATE)
 

@@ -15,18 +15,18 @@ from cmmdl.files.arrays import to_numpy
 from cmmdl.files.video.clip import Facts, Frame
 from cmmdl.fusion.drift import Drift
 from cmmdl.fusion.fuser import Fuser
-from cmmdl.fusion.laying import Laid
+from cmmdl.fusion.laid import Laid
 from cmmdl.fusion.options import DEFAULTS, FuseOptions
 from cmmdl.fusion.pipeline import ahead, in_order
 from cmmdl.fusion.steady import Motion, Steady, Still, motion, scene_of
-from cmmdl.fusion.timing import Pair, Pairing
+from cmmdl.fusion.timing import FramePair, Pairing
 
 
 @dataclass(frozen=True)
 class _Made:
     """A pair on its way: its pictures, and the fused luma with what steadying needs."""
 
-    pair: Pair
+    pair: FramePair
     placed: Laid
     still: Still
 
@@ -68,7 +68,7 @@ def fuse_stream(
         return
     untimed = Fraction(0)
     pairs = (
-        Pair(Frame(untimed, ir), Frame(untimed, vis))
+        FramePair(Frame(untimed, ir), Frame(untimed, vis))
         for ir, vis in zip(ahead(one.frames), ahead(two.frames), strict=False)
     )
     for frame in fused_frames(fuser, pairs, options, steady=steady, workers=workers):
@@ -77,7 +77,7 @@ def fuse_stream(
 
 def fused_frames(
     fuser: Fuser,
-    pairs: Iterable[Pair],
+    pairs: Iterable[FramePair],
     options: FuseOptions,
     *,
     steady: bool = False,
@@ -102,7 +102,7 @@ def fused_frames(
         return
     source = chain([first], source)
     fusers = _fusers(fuser, first.vis.pixels, 1 if live else workers)
-    extra = 0 if live else 1
+    extra = 0 if live else 2
     if not steady:
         yield from in_order(lambda own, pair: _fused(own, pair, options, drift), source, fusers, extra)
         return
@@ -123,7 +123,7 @@ def _fusers(fuser: Fuser, pixels: NDArray[Any], workers: int | None) -> list[Fus
     return fuser.side_by_side(min(wanted, fuser.at_once(*pixels.shape[:2])))
 
 
-def _fused(fuser: Fuser, pair: Pair, options: FuseOptions, drift: Drift | None) -> Frame:
+def _fused(fuser: Fuser, pair: FramePair, options: FuseOptions, drift: Drift | None) -> Frame:
     """A pair without steadying, exactly as the picture command fuses it."""
     placed = fuser.lay(pair.ir.pixels, pair.vis.pixels, options)
     if drift is not None:
@@ -133,7 +133,7 @@ def _fused(fuser: Fuser, pair: Pair, options: FuseOptions, drift: Drift | None) 
     return replace(pair.vis, pixels=pixels)
 
 
-def _made(fuser: Fuser, pair: Pair, options: FuseOptions, drift: Drift | None) -> _Made:
+def _made(fuser: Fuser, pair: FramePair, options: FuseOptions, drift: Drift | None) -> _Made:
     """A pair up to its fused luma."""
     placed = fuser.lay(pair.ir.pixels, pair.vis.pixels, options)
     if drift is not None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from cmmdl.files.arrays import Pixels, alike, namespace
+from cmmdl.files.arrays import Pixels, as_kind_of, namespace
 
 Fuse = Callable[[Pixels, Pixels], Pixels]
 
@@ -49,7 +49,7 @@ def _blended(fuse: Fuse, ir: Pixels, vis: Pixels, tile: int, overlap: int, margi
         for columns, column_weights in _spans(width, tile, overlap, margin, grid):
             piece = fuse(ir[..., rows, columns], vis[..., rows, columns])
             weights = (row_weights[:, None] * column_weights).astype(np.float32)
-            fused[..., rows, columns] += piece * alike(weights, piece)
+            fused[..., rows, columns] += piece * as_kind_of(weights, piece)
     return fused
 
 

@@ -12,7 +12,7 @@ from cmmdl.files.video.clip import DEFAULT_RATE, Facts, Frame
 
 
 @dataclass(frozen=True)
-class Pair:
+class FramePair:
     """An infrared and a visible frame; the result has the time of the visible one."""
 
     ir: Frame
@@ -46,7 +46,7 @@ class Pairing:
         self.count, self.whole, self.far, self.farthest = 0, False, 0, 0.0
         self.first = self.last = Fraction(0)
 
-    def __iter__(self) -> Iterator[Pair]:
+    def __iter__(self) -> Iterator[FramePair]:
         """The pairs; visible frames before the first and after the last infrared one are left out.
 
         Raises:
@@ -68,14 +68,14 @@ class Pairing:
         if not self.count:
             raise UserError(self._apart(near, seen))
 
-    def _paired(self, ir: Frame, vis: Frame) -> Pair:
+    def _paired(self, ir: Frame, vis: Frame) -> FramePair:
         """Counts a pair."""
         gap = self._gap(ir, vis)
         self.far += gap > 2 * self.reach
         self.farthest = max(self.farthest, float(gap))
         self.first = self.first if self.count else vis.time
         self.last, self.count = vis.time, self.count + 1
-        return Pair(ir, vis)
+        return FramePair(ir, vis)
 
     def _gap(self, ir: Frame, vis: Frame) -> Fraction:
         return abs(ir.time + self.offset - vis.time)

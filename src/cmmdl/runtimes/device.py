@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmmdl.errors import UserError
-from cmmdl.runtimes import containers
+from cmmdl.runtimes import cgroups
 
 if TYPE_CHECKING:
     import torch
@@ -101,4 +101,4 @@ def cpu_threads() -> int:
 def cpu_cores() -> int:
     """How many cores this process may use: those it is bound to, and what the quota of a container grants."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(bound, containers.cores() or bound)
+    return min(bound, cgroups.cores() or bound)

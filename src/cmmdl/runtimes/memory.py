@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmmdl.runtimes.containers import memory_left
+from cmmdl.runtimes.cgroups import memory_left
 
 if TYPE_CHECKING:
     import torch

@@ -9,10 +9,10 @@ from typing import Any
 
 from cmmdl.errors import UserError
 from cmmdl.training.config import VIF_SIDE, TrainConfig
-from cmmdl.training.data import Pair
+from cmmdl.training.data import TrainingPair
 
 
-def fingerprints(sources: Sequence[Sequence[Pair]]) -> list[str]:
+def fingerprints(sources: Sequence[Sequence[TrainingPair]]) -> list[str]:
     """A hash of each source's pairs, by their names and whether they have masks: on them the crops depend."""
     texts = ("\n".join(f"{pair.name}\t{pair.mask is not None}" for pair in pairs) for pairs in sources)
     return [hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for text in texts]
@@ -49,7 +49,7 @@ def refuse_other_network(config: TrainConfig, saved: dict[str, Any], folder: Pat
         )
 
 
-def check_scored_pictures(pairs: Sequence[Pair], crop: int) -> None:
+def check_scored_pictures(pairs: Sequence[TrainingPair], crop: int) -> None:
     """Refuses pictures that are too small for the metrics that score them.
 
     Raises:

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 
 from cmmdl.errors import UserError
 from cmmdl.files.colour import BLUE, GREEN, RED
-from cmmdl.files.listing import composed, list_images
+from cmmdl.files.listing import composed, list_images, read_stems
 from cmmdl.files.naming import Naming
 from cmmdl.files.pairs import match_folders, nothing_pairs
 from cmmdl.files.ranges import BY_TYPE, RangeRule, Side, range_of, settled
@@ -35,7 +35,7 @@ CONTRAST_TRIES = 10
 
 
 @dataclass
-class Pair:
+class TrainingPair:
     """One pair of pictures, with its planes in memory if they fitted."""
 
     name: str
@@ -76,7 +76,7 @@ def read_luma(path: Path, rule: RangeRule = BY_TYPE, side: Side = "ir") -> NDArr
     return np.asarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
 
 
-def find_pairs(source: Source) -> tuple[list[Pair], list[str]]:
+def find_pairs(source: Source) -> tuple[list[TrainingPair], list[str]]:
     """The pairs of two folders in the order of their names, but those to leave out, and notes.
 
     Returns:
@@ -94,7 +94,7 @@ def find_pairs(source: Source) -> tuple[list[Pair], list[str]]:
         count = f"{source.ir}, {source.vis}: {len(matched.left_out)} left out"
         notes.append(f"{count}: {short_list(matched.left_out)}")
     left_out = read_stems(source.leave_out) if source.leave_out else set()
-    pairs = [Pair(key, *files) for key, files in matched.both.items() if key not in left_out]
+    pairs = [TrainingPair(key, *files) for key, files in matched.both.items() if key not in left_out]
     if not pairs:
         raise UserError(f"{source.leave_out} leaves no pair of {source.ir} and {source.vis}: shorten the list")
     ranges, more = _ranges([*matched.both.values()], source)
@@ -110,7 +110,7 @@ def _ranges(files: list[tuple[Path, Path]], source: Source) -> tuple[tuple[Range
     return (first, second), [*notes, *more]
 
 
-def with_masks(pairs: list[Pair], source: Source) -> list[Pair]:
+def with_masks(pairs: list[TrainingPair], source: Source) -> list[TrainingPair]:
     """Gives each pair its mask, which has the name that the pair shares, or that of one of its files."""
     if not source.mask:
         return pairs
@@ -141,18 +141,6 @@ def refuse_unknown_stems(sources: Sequence[Source]) -> None:
             raise UserError(f"{file} names what no source that it is for has: {short_list(unknown)}{hint}")
 
 
-def read_stems(path: Path) -> set[str]:
-    """The file stems in a text file, one a line.
-
-    Raises:
-        UserError: If it cannot be read.
-    """
-    try:
-        return {composed(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a list of file stems, one per line") from error
-
-
 class Crops(Dataset[dict[str, Any]]):
     """Augmented crops by number.
 
@@ -171,7 +159,7 @@ class Crops(Dataset[dict[str, Any]]):
 
     def __init__(self, config: DataConfig, seed: int) -> None:
         self.config, self.seed = config, seed
-        self.pairs: list[list[Pair]] = []
+        self.pairs: list[list[TrainingPair]] = []
         self.notes: list[str] = []
         refuse_unknown_stems(config.sources)
         for source in config.sources:
@@ -237,7 +225,7 @@ class Crops(Dataset[dict[str, Any]]):
         return crop.copy(), f"{pair.ir} ({side}x{side} at {left},{top})"
 
 
-def _try_load(pair: Pair) -> Planes | UserError:
+def _try_load(pair: TrainingPair) -> Planes | UserError:
     try:
         return pair.load()
     except UserError as error:

@@ -54,7 +54,7 @@ Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """How a call of `train` ended: steps done, whether those are all, the signal that stopped it, the weights.
 
     ``main`` is true in one process of several: the one that wrote them.
@@ -274,7 +274,7 @@ class Training:
         return self.step % every == 0 or self.step == self.config.run.last_step
 
 
-def train(config: TrainConfig, *, accept_changes: bool = False) -> Outcome:
+def train(config: TrainConfig, *, accept_changes: bool = False) -> TrainingOutcome:
     """Train, or continue, the run in ``config.run.folder``.
 
     Args:
@@ -325,4 +325,4 @@ def train(config: TrainConfig, *, accept_changes: bool = False) -> Outcome:
         training.write_weights(weights.name)
     training.accelerator.wait_for_everyone()
     training.accelerator.end_training()
-    return Outcome(training.step, finished, stop.received, weights, training.main)
+    return TrainingOutcome(training.step, finished, stop.received, weights, training.main)

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from cmmdl import metrics
 from cmmdl.errors import UserError
+from cmmdl.files.listing import read_stems
 from cmmdl.metrics.correlation import correlation
 from cmmdl.training.config import Source, ValidationConfig
-from cmmdl.training.data import Pair, find_pairs, read_stems
+from cmmdl.training.data import TrainingPair, find_pairs
 from cmmdl.training.losses import SPREAD
 
 SCORED = {
@@ -28,7 +29,7 @@ SCORED = {
 }
 
 
-def validation_pairs(config: ValidationConfig) -> list[Pair]:
+def validation_pairs(config: ValidationConfig) -> list[TrainingPair]:
     """The pairs that are scored, in memory: evenly spread over the sorted stems; none if no folders are given.
 
     Raises:
@@ -52,7 +53,7 @@ def validation_pairs(config: ValidationConfig) -> list[Pair]:
     return chosen
 
 
-def pictures(pair: Pair, crop: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def pictures(pair: TrainingPair, crop: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Infrared and visible luma, ``(1, 1, H, W)`` in [0, 1]; larger ones cut to the centre if ``crop`` is not 0."""
     planes = torch.from_numpy(pair.load()[:2]).to(device).float() / 255
     height, width = planes.shape[1:]
@@ -69,7 +70,7 @@ def fuse(model: nn.Module, ir: Tensor, vis: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def score(model: nn.Module, pairs: list[Pair], crop: int, device: torch.device) -> dict[str, float]:
+def score(model: nn.Module, pairs: list[TrainingPair], crop: int, device: torch.device) -> dict[str, float]:
     """Mean metrics over pairs, the correlations with both sources among them, and ``total``.
 
     A correlation near or below 0 is the mark of a photographic negative.

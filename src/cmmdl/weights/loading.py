@@ -38,7 +38,7 @@ def load_model(name_or_path: str | Path | Named | WeightsFile) -> nn.Module:
     return _read_model(model.weights, model.sha256)
 
 
-def read_metadata(path: str | Path) -> dict[str, str]:
+def read_header(path: str | Path) -> dict[str, str]:
     """What `save_model` kept beside the weights: architecture, configuration, training settings.
 
     Raises:

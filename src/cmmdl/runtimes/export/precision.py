@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cmmdl.errors import UserError
 from cmmdl.files.pairs import match_folders, nothing_pairs
-from cmmdl.files.pictures import take
+from cmmdl.files.pictures import to_picture
 from cmmdl.files.ranges import RangeRule, Side, settled
 from cmmdl.runtimes.export.agreement import scenes
 from cmmdl.runtimes.export.onnx import import_exporter
@@ -99,7 +99,7 @@ def calibration_pairs(folders: tuple[Path, Path] | None) -> Iterator[Pair]:
     rules["vis"] = RangeRule("default")
     for pair in files[:: -(-len(files) // PAIRS)]:
         ir, vis = (
-            take(path, name=str(path), side=side, given=rules[side]).luma()
+            to_picture(path, name=str(path), side=side, given=rules[side]).luma()
             for side, path in zip(rules, pair, strict=True)
         )
         if ir.shape == vis.shape:

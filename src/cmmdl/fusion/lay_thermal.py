@@ -1,8 +1,8 @@
-"""Two pictures brought onto one grid, with the part that the thermal one covers and the temperatures there."""
+"""Temperatures and a photo brought onto one grid, with the part that the temperatures cover."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,35 +18,13 @@ from cmmdl.files.levels import Range
 from cmmdl.files.notes import ResultNote
 from cmmdl.files.pictures import Picture
 from cmmdl.files.thermal import Thermal
+from cmmdl.fusion.laid import Laid
+from cmmdl.fusion.lay_pictures import array_of, channels_first, nudged, stored
 from cmmdl.fusion.options import FuseOptions
-from cmmdl.fusion.placing import array_of, channels_first, nudged, stored
 from cmmdl.fusion.temperatures import Floats, filled, sampled
 
 SPAN = (0.1, 99.9)
 """Percentiles of the temperatures that mean black and white where no range is given."""
-
-
-@dataclass(frozen=True)
-class Laid:
-    """A pair that is ready to be fused.
-
-    Attributes:
-        ir: Infrared picture, of the size of ``vis``.
-        vis: Visible picture.
-        cover: ``(H, W)`` how much of the fused picture counts, in [0, 1]; the rest is the visible one. ``None``: all.
-        celsius: ``(H, W)`` temperatures on these pixels, NaN where there is none; ``None`` without any.
-        thermal: What they come from.
-        alignment: How the two were laid on each other; ``None`` where they came as one.
-        grid: Whose pixels these are.
-    """
-
-    ir: Picture
-    vis: Picture
-    cover: Floats | None = None
-    celsius: Floats | None = None
-    thermal: Thermal | None = None
-    alignment: Alignment | None = None
-    grid: str = "vis"
 
 
 def lay_thermal(
@@ -75,7 +53,7 @@ def lay_thermal(
     celsius = celsius_on(thermal.celsius, grid, which)
     infrared = grid.ir(filled(thermal.celsius)) if which != "ir" else filled(thermal.celsius)
     return Laid(
-        ir=picture_of(infrared, given or span_of(thermal.celsius, thermal.name), thermal.name),
+        ir=celsius_picture(infrared, given or celsius_span(thermal.celsius, thermal.name), thermal.name),
         vis=replace(vis, pixels=channels_first(grid.vis(photo))),
         cover=_cover(grid, thermal.celsius),
         celsius=celsius,
@@ -85,7 +63,7 @@ def lay_thermal(
     )
 
 
-def span_of(celsius: Floats, name: str) -> Range:
+def celsius_span(celsius: Floats, name: str) -> Range:
     """What means black and white: the :data:`SPAN` of the temperatures.
 
     Raises:
@@ -108,7 +86,7 @@ def celsius_on(celsius: Floats, grid: Grid, which: str) -> Floats:
     return sampled(celsius, *grid.places_in_ir())
 
 
-def picture_of(values: Floats, given: Range, name: str) -> Picture:
+def celsius_picture(values: Floats, given: Range, name: str) -> Picture:
     """An infrared picture of float values and what means black and white among them."""
     return Picture(np.asarray(values, np.float32)[None, None], given, "array", 2, name, "float32")
 

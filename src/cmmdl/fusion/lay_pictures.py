@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,27 +19,11 @@ from cmmdl.files.arrays import Pixels, namespace
 from cmmdl.files.images import Note
 from cmmdl.files.notes import UndoneNote
 from cmmdl.files.pictures import Picture
+from cmmdl.fusion.laid import Laid
 from cmmdl.fusion.options import FuseOptions
 
 
-@dataclass(frozen=True)
-class Placed:
-    """A pair on one grid.
-
-    Attributes:
-        ir: Infrared picture.
-        vis: Visible picture, of the same size.
-        cover: ``(H, W)`` share of the fused picture in the result, the rest is the visible one; ``None`` where all is.
-        alignment: How they were laid on each other; ``None`` where they were not.
-    """
-
-    ir: Picture
-    vis: Picture
-    cover: NDArray[np.float32] | None = None
-    alignment: Alignment | None = None
-
-
-def place(ir: Picture, vis: Picture, options: FuseOptions, note: Note) -> Placed:
+def lay_pictures(ir: Picture, vis: Picture, options: FuseOptions, note: Note) -> Laid:
     """Lays an infrared picture on a visible one.
 
     A pair that cannot be laid surely stays as it is, and `note` says so.
@@ -64,11 +48,12 @@ def place(ir: Picture, vis: Picture, options: FuseOptions, note: Note) -> Placed
         ) from error
     cover = grid.cover(first)
     warped = first if options.grid == "ir" else grid.ir(first)
-    return Placed(
+    return Laid(
         replace(ir, pixels=channels_first(warped)),
         replace(vis, pixels=channels_first(grid.vis(second))),
         None if cover.min() == 1 else cover,
-        found,
+        alignment=found,
+        grid=options.grid or "vis",
     )
 
 
