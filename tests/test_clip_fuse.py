@@ -138,8 +138,8 @@ def test_numbered_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["ir.mp4", "vis.mp4", "-o", "fused.png"], 2, "is one picture"),
-        (["ir.mp4", "still.png", "-o", "fused.mp4"], 1, "still.png is one picture, no clip"),
+        (["ir.mp4", "vis.mp4", "-o", "fused.png"], 2, "is a single picture"),
+        (["ir.mp4", "still.png", "-o", "fused.mp4"], 1, "still.png is a single picture, not a clip"),
         (["ir.mp4", "missing.mp4", "-o", "fused.mp4"], 1, "missing.mp4: there is no such file"),
         (["ir.mp4", "vis.mp4", "-o", "fused.mp4", "--codec", "ffv1"], 2, "cannot hold ffv1"),
         (["ir.mp4", "vis.mp4", "-o", "fused.avi"], 2, "not a video that can be written"),
@@ -150,8 +150,8 @@ def test_numbered_pictures(tmp_path: Path) -> None:
         (["still.png", "still.png", "-o", "fused.png", "--offset", "1"], 2, "--offset is for clips"),
         (["-", "vis.mp4", "-o", "fused.mp4", "--pixel", "gray"], 2, "need their size: --size"),
         (["small.mp4", "vis.mp4", "-o", "fused.mp4"], 1, "both must show one scene in one size"),
-        (["cut.mp4", "vis.mp4", "-o", "fused.mp4"], 1, "cut.mp4 is no video, or truncated"),
-        (["ir.mp4", "sound.m4v", "-o", "fused.mp4"], 1, "sound.m4v holds no video track (audio only)"),
+        (["cut.mp4", "vis.mp4", "-o", "fused.mp4"], 1, "cut.mp4 is not a video, or is truncated"),
+        (["ir.mp4", "sound.m4v", "-o", "fused.mp4"], 1, "sound.m4v has no video track (audio only)"),
         (["ir.mp4", "none.mkv", "-o", "fused.mp4"], 1, "none.mkv"),
     ],
 )

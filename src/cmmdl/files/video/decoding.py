@@ -198,7 +198,7 @@ def _open(source: str, name: str, *, live: bool) -> Any:
     except FileNotFoundError as error:
         raise UnreadableError(f"{name}: there is no such file or device; check the path") from error
     except PermissionError as error:
-        raise UnreadableError(f"{name}: no permission to read it; change its rights and try again") from error
+        raise UnreadableError(f"{name}: no permission to read it; change its permissions and try again") from error
     except IsADirectoryError as error:
         raise UnreadableError(f"{name} is a folder; give a clip, or two folders") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -207,7 +207,9 @@ def _open(source: str, name: str, *, live: bool) -> Any:
             raise UnreadableError(
                 f"{name} cannot be reached ({reason}); check the address and that it sends"
             ) from error
-        raise UnreadableError(f"{name} is no video, or truncated ({reason}); copy it again from its source") from error
+        raise UnreadableError(
+            f"{name} is not a video, or is truncated ({reason}); copy it again from its source"
+        ) from error
 
 
 def _video_stream(container: Any, name: str) -> Any:
@@ -215,7 +217,7 @@ def _video_stream(container: Any, name: str) -> Any:
     tracks = [track for track in container.streams.video if not int(track.disposition) & COVER]
     if not tracks:
         kinds = sorted({track.type for track in container.streams})
-        raise UnreadableError(f"{name} holds no video track ({' and '.join(kinds) or 'nothing'} only); give a clip")
+        raise UnreadableError(f"{name} has no video track ({' and '.join(kinds) or 'nothing'} only); give a clip")
     return tracks[0]
 
 
@@ -225,7 +227,7 @@ def _first(decoded: Iterator[Any], name: str) -> Any:
     except UserError:
         raise
     if frame is None:
-        raise UnreadableError(f"{name} holds no frame; record it again")
+        raise UnreadableError(f"{name} contains no frames; record it again")
     return frame
 
 

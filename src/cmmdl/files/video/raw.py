@@ -65,7 +65,7 @@ class RawFrames:
         self.facts = Facts("standard input", height, width, rate=rate, time_base=1 / rate, piped=True)
         first = self._read()
         if first is None:
-            raise UnreadableError("standard input holds no frame; check the command before the pipe")
+            raise UnreadableError("no frames came from standard input; check the command before the pipe")
         self.first: Array | None = first
 
     def frames(self) -> Iterator[Frame]:
