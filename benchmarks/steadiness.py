@@ -1,6 +1,6 @@
 """How steady fused clips are beside their sources, with and without ``--steady``: the table of ``docs/video.md``.
 
-    python benchmarks/steadiness.py IR VIS [IR VIS ...] --every 3 --markdown steadiness.md
+python benchmarks/steadiness.py IR VIS [IR VIS ...] --every 3 --markdown steadiness.md
 """
 
 from __future__ import annotations
