@@ -7,17 +7,21 @@ SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BIN := $(VENV)/$(SCRIPTS)
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test slow site lint types format golden mutants oldest dist container-size web clean
+.PHONY: demo test slow slow-ray site lint types format golden mutants oldest dist container-size web clean
 
 demo: $(INSTALLED)  ## fuse the bundled pair
 	@mkdir -p demo
 	@$(BIN)/cmmdl fuse examples/ir.png examples/vis.png -o demo/fused.png --overwrite
 
 test: $(INSTALLED)  ## the tests that CI runs
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 slow: $(INSTALLED)  ## the slow tests
 	$(BIN)/python -m pytest -n auto -m slow
+
+slow-ray: $(INSTALLED)  ## the slow tests of runs on a cluster; 440 MB of packages are installed for them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]' 'moto[s3,server]' boto3
+	$(BIN)/python -m pytest -n 0 -m slow tests/test_ray.py
 
 site: $(INSTALLED)  ## the documentation site, into site/; broken links are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -224,7 +224,7 @@ def test_a_pipe_that_closes_within_a_frame() -> None:
     raw = RawFrames(8, 6, "gray", file=io.BytesIO(bytes(48 + 20)))
     with pytest.raises(UserError, match=r"ended within a frame \(20 of 48 bytes\)"):
         list(raw.frames())
-    with pytest.raises(UserError, match="holds no frame"):
+    with pytest.raises(UserError, match="no frames came from standard input"):
         RawFrames(8, 6, "gray", file=io.BytesIO())
 
 
@@ -260,11 +260,11 @@ def test_bad_files(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     for name, words in (
         ("missing.mp4", "no such file"),
-        ("cut.mp4", "no video, or truncated"),
-        ("empty.mp4", "no video, or truncated"),
-        ("text.mp4", "no video, or truncated"),
+        ("cut.mp4", "not a video, or is truncated"),
+        ("empty.mp4", "not a video, or is truncated"),
+        ("text.mp4", "not a video, or is truncated"),
         ("sound.m4v", r"no video track \(audio only\)"),
-        ("still.png", "is one picture, no clip"),
+        ("still.png", "is a single picture, not a clip"),
     ):
         with pytest.raises(UserError, match=words) as caught:
             open_clip(str(tmp_path / name), note=silent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import fields
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmmdl.cli.exit_codes import DONE, INCOMPLETE, NOTHING_DONE
+from cmmdl.cli.exit_codes import DONE
 from cmmdl.cli.fuse_clip import SOURCE, check_no_clip_options, check_no_pictures, clip_options, fuse_clip, wants_clip
+from cmmdl.cli.fuse_ending import remedy, say, say_json, tell_end
 from cmmdl.cli.fuse_pipe import fuse_pipe, wants_pipe
+from cmmdl.cli.fuse_ray import fuse_on_cluster, ray_options
 from cmmdl.cli.fuse_shard import WHOLE, shard_option
 from cmmdl.cli.fuse_thermal import (
     FuseCommand,
@@ -48,7 +49,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
     "-o",
     "--output",
     "out",
-    type=PATH,
+    type=SOURCE,
     help="File to write, or folder if the inputs are folders; of clips a video or a folder of frames; - is standard "
     "output.  [default: NAME.fused.png beside the infrared picture NAME]",
 )
@@ -104,10 +105,11 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt
 )
 @placing_options
 @shard_option
+@ray_options
 @strict_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, for programs.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors and notes about what a result shows only.")
-def command(ir: Path | str, vis: Path | str | None, out: Path | None, **options: Any) -> None:
+def command(ir: Path | str, vis: Path | str | None, out: Path | str | None, **options: Any) -> None:
     """Fuse an infrared with a visible picture, or MRI with CT, PET or SPECT: two files, or two folders by file stem.
 
     Without VIS, IR is a file that holds both, or a folder of them: a radiometric JPEG with its photo, or, with
@@ -135,15 +137,33 @@ def command(ir: Path | str, vis: Path | str | None, out: Path | None, **options:
       cmmdl fuse ir/%06d.png vis.mkv -o frames --fps 9 --offset 0.4
       cmmdl fuse rtsp://camera/ir rtsp://camera/vis -o fused.mkv --model cmmdl-rt --duration 60
       cmmdl fuse data/ir data/vis -o results --shard 2/8 --skip-existing
+      cmmdl fuse s3://bucket/ir s3://bucket/vis -o s3://bucket/fused --ray auto
     """  # noqa: D301
     if options["overwrite"] and options["skip_existing"]:
         raise UsageError("--overwrite and --skip-existing cannot be combined; give one of them")
+    if options["ray"]:
+        check_no_clip_options(options)
+        _check_placing(options)
+        if options["depth"]:
+            _check_depth(Path("results"), options["depth"], options["suffix"])
+        sys.exit(fuse_on_cluster(ir, vis, out, options, _pair_options))
+    out = _of_this_computer(out, options)
     if wants_pipe(ir, vis, out, options):
         sys.exit(fuse_pipe(ir, vis, out, options, _fuse_pictures))
     out = out or _beside(ir)
     if vis is not None and wants_clip(ir, vis, out):
         sys.exit(_fuse_clip(ir, vis, out, options))
     sys.exit(_fuse_pictures(ir, vis, out, options))
+
+
+def _of_this_computer(out: Path | str | None, options: dict[str, Any]) -> Path | None:
+    """The place of the results, without ``--ray`` a path."""
+    for place, name in ((out, "-o"), (options["temperature"], "--temperature")):
+        if isinstance(place, str):
+            raise UsageError(f"{name} {place}: results go to an address with --ray only; give a path, or --ray local")
+    if options["workers"]:
+        raise UsageError(f"--workers {options['workers']} is for --ray; leave it out, or give --threads")
+    return out if out is None else Path(out)
 
 
 def _beside(ir: Path | str) -> Path:
@@ -222,7 +242,7 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
         raise UsageError(f"{out} is one of the two inputs; give another name with -o")
     check_suffix(out)
     if out.exists() and options["skip_existing"]:
-        _say(options, f"{out} exists, skipped")
+        say(options, f"{out} exists, skipped")
         return DONE
     if out.exists() and not options["overwrite"]:
         raise UserError(f"{out} exists; pass --overwrite to replace it or --skip-existing to keep it")
@@ -241,10 +261,10 @@ def _fuse_files(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> int:
         raise UserError(outcome.error)
     write_reports([outcome], options, folder=False)
     if outcome.doubt:
-        notes(ResultNote(f"{ir}: looks {outcome.doubt}; {_remedy([outcome])}"))
+        notes(ResultNote(f"{ir}: looks {outcome.doubt}; {remedy([outcome])}"))
     seconds = time.perf_counter() - start
-    _say(options, f"{out}: fused in {seconds:.2f} s on {_where(fuser, options)}")
-    _say_json(
+    say(options, f"{out}: fused in {seconds:.2f} s on {_where(fuser, options)}")
+    say_json(
         options, {"output": str(out), "seconds": seconds, "on": _where(fuser, options), "notes": sorted(notes.said)}
     )
     return notes.status()
@@ -264,7 +284,7 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     shard = options["shard"] or WHOLE
     pairs, left_out = shard.of(every), left_out if shard.tells_the_rest else []
     if not pairs:
-        _say(options, f"shard {shard} is empty: there are {len(every)} pairs")
+        say(options, f"shard {shard} is empty: there are {len(every)} pairs")
     there = existing(pairs)
     if there and not (options["overwrite"] or options["skip_existing"]):
         raise UserError(
@@ -277,17 +297,7 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
     for folder in {*target_folders(out, options), *(pair.out.parent for pair in todo)}:
         prepare_folder(folder)
     outcomes = _fuse_all(fuser, todo, pair_options, out, options) if fuser and pair_options else []
-    failed = [f"{one.pair.stem}: {one.error}" for one in outcomes if one.error]
-    _say(options, f"{len(pairs) - len(todo)} existing skipped" if len(todo) < len(pairs) else "")
-    _tell_doubts([one for one in outcomes if one.doubt], len(todo), notes)
-    _list("failed", failed)
-    _list("unpaired", left_out)
-    done = [str(one.pair.out) for one in outcomes if not one.error]
-    told: dict[str, Any] = {"done": done, "failed": failed, "unpaired": left_out, "skipped": len(pairs) - len(todo)}
-    _say_json(options, {**told, "notes": sorted(notes.said)})
-    if todo and len(failed) == len(todo):
-        return NOTHING_DONE
-    return notes.status(INCOMPLETE if failed or left_out else DONE)
+    return tell_end(outcomes, left_out, len(pairs) - len(todo), options, notes)
 
 
 def _fuse_all(
@@ -308,30 +318,11 @@ def _fuse_all(
     write_reports(ended, options, folder=True)
     seconds, done = time.perf_counter() - start, sum(not outcome.error for outcome in ended)
     rate = f"{done / seconds:.2f} pictures a second"
-    _say(
+    say(
         options,
         f"{out}: {done} fused in {seconds:.1f} s ({rate}) on {_where(fuser, options)}",
     )
     return ended
-
-
-def _remedy(doubts: list[Outcome]) -> str:
-    """What helps where pictures do not lie on each other."""
-    if any(one.doubt.startswith("shifted") for one in doubts):
-        return "`cmmdl align` measures it, --align mends it"
-    return "check which files belong together, and --no-check if they do"
-
-
-def _tell_doubts(doubts: list[Outcome], total: int, notes: Notes) -> None:
-    """One table of the pairs whose pictures do not lie on each other."""
-    from cmmdl.files.notes import ResultNote
-
-    if not doubts:
-        return
-    width = max(len(one.pair.stem) for one in doubts)
-    lines = [f"{one.pair.stem.ljust(width)}  {one.doubt}" for one in doubts]
-    head = f"{len(doubts)} of {total} pairs do not seem to match; {_remedy(doubts)}:"
-    notes(ResultNote("\n  ".join([head, *lines])))
 
 
 def _fuser(options: dict[str, Any], notes: Notes) -> Fuser:
@@ -360,18 +351,3 @@ def _pair_options(pairs: list[Pair], options: dict[str, Any], notes: Notes) -> F
 
 def _where(fuser: Fuser, options: dict[str, Any]) -> str:
     return f"{fuser.backend.describe()}, model {options['model']}"
-
-
-def _say(options: dict[str, Any], text: str) -> None:
-    if text and not options["quiet"] and not options["as_json"]:
-        click.echo(text)
-
-
-def _say_json(options: dict[str, Any], facts: dict[str, Any]) -> None:
-    if options["as_json"]:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
-
-
-def _list(title: str, lines: list[str]) -> None:
-    if lines:
-        click.echo("\n  ".join([f"{len(lines)} {title}:", *lines]), err=True)

@@ -9,27 +9,43 @@ import secrets
 import socket
 from pathlib import Path
 
-from cmmdl.errors import UnwritableError
+from cmmdl.errors import UnwritableError, UserError
 
 _TEMPORARY = ".cmmdl-tmp"
 _OWNER = re.compile(rf"\.(?P<host>[^.]+)-(?P<process>\d+)-[0-9a-f]+{re.escape(_TEMPORARY)}$")
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, replace: bool = True) -> None:
     """Writes a file under a temporary name in its folder, then renames it: all of it is there or nothing.
+
+    Args:
+        path: Where to.
+        data: Its content.
+        replace: Whether a file that is there already is replaced. Otherwise one of the same content is as good.
 
     Raises:
         UnwritableError: If the folder is missing, permission is lacking or the disk is full.
+        UserError: If another file is there and is not to be replaced.
     """
     temporary = _temporary_name(path)
     try:
         try:
             _create(temporary, data)
-            temporary.replace(path)
+            temporary.replace(path) if replace else _rename_new(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+    except FileExistsError as error:
+        if path.is_dir() or path.read_bytes() != data:
+            raise UserError(another(path)) from error
     except OSError as error:
         raise UnwritableError(f"{path}: {write_remedy(error, path)}") from error
+
+
+def another(place: Path | str) -> str:
+    """What is wrong where a result has come from elsewhere during a run."""
+    return (
+        f"{place} has come from another run, and differs: it is kept; give each run a place of its own, or --overwrite"
+    )
 
 
 def remove_stale(folder: Path) -> None:
@@ -43,6 +59,25 @@ def remove_stale(folder: Path) -> None:
 def _temporary_name(path: Path) -> Path:
     """A name beside a file that no other write has, in whatever thread or process; it says whose it is."""
     return path.with_name(f".{path.name[:20]}.{_host()}-{os.getpid()}-{secrets.token_hex(8)}{_TEMPORARY}")
+
+
+def _rename_new(temporary: Path, path: Path) -> None:
+    """Gives a file its name unless another has it: of two runs only one can be the first.
+
+    Raises:
+        FileExistsError: If another has it.
+    """
+    if os.name == "nt":
+        temporary.rename(path)  # which replaces nothing there
+        return
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError(str(path)) from None
+        temporary.replace(path)
 
 
 def _create(path: Path, data: bytes) -> None:

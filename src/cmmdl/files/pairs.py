@@ -24,6 +24,10 @@ Files = dict[str, list[Found]]
 """Key -> the files that have it; more than one is trouble."""
 
 
+Listed = tuple["Path | str", list[Found]]
+"""A folder, and the pictures that it holds."""
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two files of one key, and where their result goes."""
@@ -97,6 +101,25 @@ def match_folders(ir: Path, vis: Path, naming: Naming = AS_FOUND, *, note: Note 
     one_folder = ir.resolve() == vis.resolve()
     first = list_pictures(ir, recursive=naming.recursive)
     second = first if one_folder else list_pictures(vis, recursive=naming.recursive)
+    return match_listed((ir, first), (vis, second), naming, one_folder=one_folder, note=note)
+
+
+def match_listed(
+    one_side: Listed, other_side: Listed, naming: Naming = AS_FOUND, *, one_folder: bool = False, note: Note = quiet
+) -> Matched:
+    """Brings the pictures of two folders together that were listed already; as `match_folders`.
+
+    Args:
+        one_side: The folder of infrared pictures, as messages call it, and what it holds.
+        other_side: The same of visible pictures.
+        naming: What is known about the names.
+        one_folder: Whether both are one folder.
+        note: As in `match_folders`.
+
+    Raises:
+        UsageError: If a folder is both sides and nothing tells its pictures apart.
+    """
+    (ir, first), (vis, second) = one_side, other_side
     readings = _readings(ir, first, second, naming, one_folder, note)
     one, two, torn = _claim(first, second, readings, one_folder)
     _tell_unclaimed([*first, *second], [*one.values(), *two.values()], note)
@@ -129,14 +152,24 @@ def folder_of_both(
     """
     if out.resolve() == folder.resolve():
         raise UsageError(f"{out} is the folder of inputs, results would mix with them; give another folder with -o")
+    single, doubled = single_files((folder, list_pictures(folder, recursive=naming.recursive)))
+    return [Pair(key, path, path, out / f"{key}{suffix}") for key, path in single.items()], doubled
+
+
+def single_files(listed: Listed) -> tuple[dict[str, Path], list[str]]:
+    """The files of a folder by their keys, in the order of these, and lines about those that share one.
+
+    Raises:
+        UserError: If there is no picture.
+    """
+    folder, pictures = listed
     files: Files = {}
-    for found in list_pictures(folder, recursive=naming.recursive):
+    for found in pictures:
         files.setdefault(found.where + found.stem, []).append(found)
     if not files:
-        raise UserError(f"{folder} holds no picture; give the folder that does")
+        raise UserError(f"{folder} contains no pictures; give the folder that does")
     doubled = _doubled(folder, files)
-    single = [(key, files[key][0].path) for key in sorted(files) if key not in doubled]
-    return [Pair(key, path, path, out / f"{key}{suffix}") for key, path in single], list(doubled.values())
+    return {key: files[key][0].path for key in sorted(files) if key not in doubled}, list(doubled.values())
 
 
 def pair_folders(
@@ -184,7 +217,7 @@ def existing(pairs: Sequence[Pair]) -> list[Pair]:
     return [pair for pair, (folder, file) in zip(pairs, places, strict=True) if name(file) in there[folder]]
 
 
-def nothing_pairs(ir: Path, vis: Path, matched: Matched) -> str:
+def nothing_pairs(ir: Path | str, vis: Path | str, matched: Matched) -> str:
     """Why two folders gave no pair, and the way on."""
     if matched.doubled:
         return next(iter(matched.doubled.values()))
@@ -192,7 +225,7 @@ def nothing_pairs(ir: Path, vis: Path, matched: Matched) -> str:
     for folder, side in ((ir, "ir"), (vis, "vis")):
         if examples[side] is None:
             return (
-                f"{folder} holds no picture of the {side} side; give the folder that does, "
+                f"{folder} contains no pictures of the {side} side; give the folder that does, "
                 "look into the folders below with --recursive, or say how names begin with --ir-name 'IR_*'"
             )
     one, two = (example for example in examples.values() if example)
@@ -219,7 +252,7 @@ def _names_in(folder: str) -> list[str]:
 
 
 def _readings(
-    ir: Path, first: list[Found], second: list[Found], naming: Naming, one_folder: bool, note: Note
+    ir: Path | str, first: list[Found], second: list[Found], naming: Naming, one_folder: bool, note: Note
 ) -> tuple[Reading, Reading]:
     """How keys are read on both sides: as given, by a usual mark, or as whole stems."""
     if naming.given:
@@ -266,7 +299,7 @@ def _tell_unclaimed(listed: Iterable[Found], claimed: Iterable[list[Found]], not
         note(f"{count}, such as {others[0]}: neither infrared nor visible by name, not counted")
 
 
-def _doubled(folder: Path, files: Files) -> dict[str, str]:
+def _doubled(folder: Path | str, files: Files) -> dict[str, str]:
     """Key -> a line that names the files that share it."""
     lines = {}
     for key, several in files.items():
@@ -286,7 +319,12 @@ def _shots(one: dict[str, Path], two: dict[str, Path], note: Note) -> dict[str, 
 
 
 def _alone(
-    files: dict[str, Path], paired: Set[str], others: dict[str, Path], reading: Reading, folder: Path, missing: str
+    files: dict[str, Path],
+    paired: Set[str],
+    others: dict[str, Path],
+    reading: Reading,
+    folder: Path | str,
+    missing: str,
 ) -> list[Alone]:
     """The pictures of one side without partner; ``others``, ``reading`` and ``folder`` are the other side's."""
     by_case = {key.casefold(): path.name for key, path in others.items()}

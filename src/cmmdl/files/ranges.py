@@ -120,7 +120,7 @@ def parse_range(given: Given, side: Side) -> RangeRule:
 
 
 def _none_of_these(given: object, side: Side) -> str:
-    return f"--{side}-range {given} is none of LOW:HIGH, LOW%:HIGH%, auto, each and type; give for example 7000:8500"
+    return f"--{side}-range {given} is not LOW:HIGH, LOW%:HIGH%, auto, each or type; give for example 7000:8500"
 
 
 def range_of(
@@ -168,13 +168,19 @@ def settled(
     rule = parse_range(given, side)
     if rule.found or rule.kind in ("numbers", "each", "type"):
         return rule, []
-    chosen = [paths[n * len(paths) // min(FILES, len(paths))] for n in range(min(FILES, len(paths)))]
+    chosen = [paths[number] for number in sampled(len(paths))]
     spans = _spans(chosen, rule, max_pixels)
     if rule.kind == "default":
         return rule, [line for span in spans for line in _narrow(span, side, _several(side, chosen)).values()]
     found = [(span.type, found_range(span, rule, side, _several(side, chosen))) for span in spans]
     notes = [_found_note(span, taken, side, chosen) for span, (_, taken) in zip(spans, found, strict=True) if taken]
     return replace(rule, found=tuple(found) or (((_AS_THEY_ARE[0], None), None),)), notes
+
+
+def sampled(count: int) -> list[int]:
+    """Which of so many pictures are read to find their range: at most `FILES`, evenly spaced."""
+    chosen = min(FILES, count)
+    return [number * count // chosen for number in range(chosen)]
 
 
 def read_levels(path: Path, rule: RangeRule, side: Side) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -21,6 +21,7 @@ from cmmdl.files.images import Note
 from cmmdl.files.notes import ResultNote
 from cmmdl.files.pairs import Pair
 from cmmdl.files.pictures import Picture, result_dtype
+from cmmdl.files.works import Work
 from cmmdl.fusion.fitting import same_aspect
 from cmmdl.fusion.fuser import Fuser
 from cmmdl.fusion.laid import Laid
@@ -40,7 +41,7 @@ class Outcome:
         report: What was measured, if that was asked.
     """
 
-    pair: Pair
+    pair: Pair | Work
     error: str = ""
     doubt: str = ""
     report: dict[str, Any] | None = None
@@ -54,6 +55,10 @@ WORKERS = min(4, os.cpu_count() or 1)
 """Threads that read, and as many that write; so many pairs are held in memory decoded, and as many results."""
 
 
+def nothing(pair: Pair) -> None:
+    """Does nothing with a pair."""
+
+
 def fuse_pairs(
     fuser: Fuser,
     pairs: list[Pair],
@@ -61,6 +66,8 @@ def fuse_pairs(
     products: Products = PICTURES,
     *,
     one_file: bool = False,
+    before: Callable[[Pair], None] = nothing,
+    after: Callable[[Pair], None] = nothing,
 ) -> Iterator[Outcome]:
     """Fuses pairs one after the other; meanwhile the next ones are read and the last results are written.
 
@@ -70,6 +77,8 @@ def fuse_pairs(
         options: Of every pair.
         products: What is wanted of every pair.
         one_file: Whether the infrared file of each pair holds the visible picture too.
+        before: Called in another thread before the files of a pair are read, as to bring them from elsewhere.
+        after: Called in another thread when its results are written, as to take them away.
 
     Yields:
         An outcome a pair, in order, as soon as it is known.
@@ -79,6 +88,7 @@ def fuse_pairs(
     """
 
     def read(pair: Pair) -> Laid:
+        before(pair)
         laid = fuser.lay(pair.ir, None if one_file else pair.vis, options, files=True)
         check(laid, products, options, str(pair.ir))
         return laid
@@ -91,7 +101,13 @@ def fuse_pairs(
         assert isinstance(fused, np.ndarray)
         files = Sources(pair.ir, pair.vis, pair.out, f"{pair.stem}{pair.out.suffix}")
         wanted = _of_pair(products, pair)
-        return writers.submit(write_products, laid, fused, files, wanted, options, depth, fuser.note)
+
+        def write() -> dict[str, Any] | None:
+            report = write_products(laid, fused, files, wanted, options, depth, fuser.note)
+            after(pair)
+            return report
+
+        return writers.submit(write)
 
     doubts = dict[str, str]()
     readers, writers = ThreadPoolExecutor(WORKERS), ThreadPoolExecutor(WORKERS)

@@ -42,6 +42,8 @@ class Products:
         spots: Places in it.
         boxes: Rectangles in it.
         origin: What the history of every result says: program, model, its hash. Empty writes none.
+        replace: Whether results that are there already are replaced; else a pair whose result came meanwhile, and
+            differs, fails.
 
     Raises:
         UsageError: If the palette cannot paint.
@@ -57,12 +59,13 @@ class Products:
     spots: tuple[Spot, ...] = ()
     boxes: tuple[Box, ...] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
+    replace: bool = True
 
     def __post_init__(self) -> None:
         if self.palette not in (None, OWN):
             paint_table(str(self.palette))
         if (self.spots or self.boxes) and not self.report:
-            raise UsageError("--spot and --box say what a report holds; give it a file with --report")
+            raise UsageError("--spot and --box add to a report; pass --report FILE")
 
     @property
     def paints(self) -> bool:
@@ -98,7 +101,7 @@ def check(laid: Laid, products: Products, options: FuseOptions, name: str) -> No
     """
     if laid.celsius is None and products.needs_celsius:
         raise UnusableError(
-            f"{name} holds no temperatures, which {products.needs_celsius} needs; "
+            f"{name} contains no temperatures, which {products.needs_celsius} needs; "
             "give a radiometric JPEG or a TIFF of floats in °C"
         )
     if laid.celsius is not None and products.report:
@@ -133,7 +136,7 @@ def write_products(
         The report if one is wanted.
 
     Raises:
-        UserError: If something cannot be written.
+        UserError: If something cannot be written, or came from another run meanwhile.
     """
     history = _history(laid, sources, products, options) if products.origin and products.metadata != "none" else {}
     kept = _kept(laid, sources, products, note)
@@ -144,12 +147,11 @@ def write_products(
     size = (fused.shape[0], fused.shape[1])
     picture = encode(sources.out, fused)
     picture = embed(picture, suffix, kept, history, size, note) if kept or history else picture
-    files = {sources.out: picture}
     if products.temperature is not None and laid.celsius is not None:
-        files[products.temperature] = temperature_tiff(laid.celsius, replace(kept, icc=b""), history)
-    for path, data in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)  # temperatures of folders below
-        write_bytes(path, data)
+        products.temperature.parent.mkdir(parents=True, exist_ok=True)  # of folders below
+        celsius = temperature_tiff(laid.celsius, replace(kept, icc=b""), history)
+        write_bytes(products.temperature, celsius, replace=products.replace)
+    write_bytes(sources.out, picture, replace=products.replace)  # last: where it is, the pair is done
     return _report(laid, sources, products) if products.report else None
 
 

@@ -138,13 +138,14 @@ class DecodedClip:
             height=height,
             width=width,
             white=planes.white(frame, colour=self.colour),
-            rate=stream.average_rate or stream.guessed_rate,
+            rate=_rate(stream),
             time_base=stream.time_base,
             origin=self.origin,
             begins=self._time(frame, None),
             count=stream.frames or None,
             seconds=None if self.live or end is None else float(end - self.origin),
             live=self.live,
+            piped=self.source == "-",
             has_sound=bool(self.container.streams.audio),
             tags=Tags(self.rotation, _aspect(stream), _colour(stream.codec_context)),
         )
@@ -182,7 +183,7 @@ def _open(source: str, name: str, *, live: bool) -> Any:
     except FileNotFoundError as error:
         raise UnreadableError(f"{name}: there is no such file or device; check the path") from error
     except PermissionError as error:
-        raise UnreadableError(f"{name}: no permission to read it; change its rights and try again") from error
+        raise UnreadableError(f"{name}: no permission to read it; change its permissions and try again") from error
     except IsADirectoryError as error:
         raise UnreadableError(f"{name} is a folder; give a clip, or two folders") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -191,7 +192,9 @@ def _open(source: str, name: str, *, live: bool) -> Any:
             raise UnreadableError(
                 f"{name} cannot be reached ({reason}); check the address and that it sends"
             ) from error
-        raise UnreadableError(f"{name} is no video, or truncated ({reason}); copy it again from its source") from error
+        raise UnreadableError(
+            f"{name} is not a video, or is truncated ({reason}); copy it again from its source"
+        ) from error
 
 
 def _video_stream(container: Any, name: str) -> Any:
@@ -199,7 +202,7 @@ def _video_stream(container: Any, name: str) -> Any:
     tracks = [track for track in container.streams.video if not int(track.disposition) & COVER]
     if not tracks:
         kinds = sorted({track.type for track in container.streams})
-        raise UnreadableError(f"{name} holds no video track ({' and '.join(kinds) or 'nothing'} only); give a clip")
+        raise UnreadableError(f"{name} has no video track ({' and '.join(kinds) or 'nothing'} only); give a clip")
     return tracks[0]
 
 
@@ -209,7 +212,7 @@ def _first(decoded: Iterator[Any], name: str) -> Any:
     except UserError:
         raise
     if frame is None:
-        raise UnreadableError(f"{name} holds no frame; record it again")
+        raise UnreadableError(f"{name} contains no frames; record it again")
     return frame
 
 
@@ -233,6 +236,11 @@ def _end(container: Any, stream: Any) -> Fraction | None:
         return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
     alone = container.duration and not container.streams.audio
     return Fraction(container.duration + (container.start_time or 0), 1_000_000) if alone else None
+
+
+def _rate(stream: Any) -> Fraction | None:
+    """Frames a second, about: the smaller of what FFmpeg finds, since it may take the unit of the times for a rate."""
+    return min((Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate), default=None)
 
 
 def _aspect(stream: Any) -> Fraction | None:
