@@ -67,7 +67,7 @@ class Run:
             UserError: If no other pair would fare better, or workers die without having begun a pair.
         """
         import ray
-        from ray.data.exceptions import SystemException, UserCodeException
+        from ray.data.exceptions import SystemException
 
         ledger = _ledger()
         left, progress, reason = dict(enumerate(self.works)), -1, ""
@@ -79,7 +79,7 @@ class Run:
             try:
                 for told in self._round(left, ledger):
                     yield from _once(told, left)
-            except (ray.exceptions.RayError, SystemException, UserCodeException) as error:
+            except (ray.exceptions.RayError, SystemException) as error:
                 reason = _last_line(error)
                 for text in ray.get(ledger.ended.remote()):
                     yield from _once(Told.of_text(text), left)
