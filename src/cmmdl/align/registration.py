@@ -82,9 +82,10 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
 
 
 def search_near(ir: Plane, vis: Plane) -> Guess:
-    """The best transform near plain resizing."""
+    """The best transform near plain resizing, which is one of the starts."""
     search = Search(ir, vis, 160)
-    return refined(ir, vis, starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 4, reach=0.3), 2)
+    found = starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 4, reach=0.2)
+    return refined(ir, vis, [Start(resizing(ir.size, vis.size), 0.0, 1.0, 0.0), *found], 2)
 
 
 def search_wide(ir: Plane, vis: Plane) -> Guess:
