@@ -128,7 +128,7 @@ def simpleitk(ir: Picture, vis: Picture) -> Answer:
 
 def points_of(picture: Picture, count: int = 20) -> Picture:
     height, width = picture.shape[:2]
-    x, y = np.meshgrid(np.linspace(0, width - 1, count), np.linspace(0, height - 1, count))
+    x, y = np.meshgrid(*(np.rint(np.linspace(0, side - 1, count)) for side in (width, height)))
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -298,6 +300,19 @@ def test_what_does_not_go_together(name: str, encoding: Encoding, words: str) ->
 def test_every_codec_has_a_container() -> None:
     for name in CODECS:
         assert Encoding(name).of(Path("a.mkv")).name == name
+
+
+def test_a_clip_that_is_closed_while_another_thread_reads_it(tmp_path: Path) -> None:
+    write_clip(tmp_path / "vis.mp4", times(25, 4), infrared=False)
+    for pause in (0.0, 0.001, 0.003, 0.01) * 5:
+        clip = open_clip(str(tmp_path / "vis.mp4"), note=silent)
+        read: list[Frame] = []
+        thread = threading.Thread(target=lambda clip=clip, read=read: read.extend(clip.frames()))
+        thread.start()
+        time.sleep(pause)
+        clip.close()
+        thread.join(timeout=20)
+        assert not thread.is_alive()
 
 
 def test_helpers_find_the_bar() -> None:

@@ -255,6 +255,7 @@ def test_after_kill_only_the_part_file_is_left_and_the_next_run_removes_it(tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
 def test_kills_at_random_moments(tmp_path: Path) -> None:
     sides, random = long_clips(tmp_path, 6), np.random.default_rng(0)
@@ -299,13 +300,13 @@ def test_memory_stays_flat_over_twenty_thousand_frames(tmp_path: Path, steady: b
     from cmmdl.files.video.codecs import Encoding
     from cmmdl.files.video.encoding import VideoWriter
     from cmmdl.files.video.opening import RawInput, open_pair
-    from cmmdl.fusion.clip import ClipOptions, Report, fuse_clips
+    from cmmdl.fusion.clip import ClipOptions, ClipReport, fuse_clips
 
     write_looped(tmp_path / "ir.mp4", 20_000, infrared=True)
     write_looped(tmp_path / "vis.mp4", 20_000, infrared=False)
     resident: dict[int, float] = {}
 
-    def look(report: Report) -> None:
+    def look(report: ClipReport) -> None:
         if report.count % 2000 == 0:
             resident[report.count] = psutil.Process().memory_info().rss / 2**20
 

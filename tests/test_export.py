@@ -204,7 +204,7 @@ def test_an_export_leaves_the_network_as_it_is() -> None:
 
 def test_the_full_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = CMMDL(CMMDLConfig(width=8, blocks=1, heads=2)).eval()
+    network = CMMDL(CMMDLConfig(width=8, blocks=1, heads=2, border=8)).eval()
     found = export_model(network, tmp_path / "full.onnx")
     assert found.largest < 1e-4
     fuser = Fuser(tmp_path / "full.onnx", threads=1)

@@ -127,7 +127,14 @@ def when(happens: Callable[[], bool], run: subprocess.Popen[str]) -> None:
 def workers_of(node: Any) -> list[psutil.Process]:
     """The processes that fuse on a node."""
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    return [child for child in raylet.children(recursive=True) if "MapWorker" in " ".join(child.cmdline())]
+    return [child for child in raylet.children(recursive=True) if "MapWorker" in name_of(child)]
+
+
+def name_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return ""
 
 
 def test_the_results_are_those_of_the_local_run(cluster: Any, two_nodes: Any, folder: Path) -> None:
@@ -149,7 +156,7 @@ def test_the_results_are_those_of_the_local_run(cluster: Any, two_nodes: Any, fo
 def test_a_node_is_killed(cluster: Any, two_nodes: Any, folder: Path) -> None:
     out = folder / "one_node_lost"
     run = fuse(folder / "ir", folder / "vis", out, ray=cluster, more=("--json",))
-    when(lambda: bool(workers_of(two_nodes)) and out.is_dir() and len(list(out.glob("*.png"))) >= 4, run)
+    when(lambda: bool(workers_of(two_nodes)) and out.is_dir() and len(list(out.glob("*.png"))) >= 3, run)
     cluster.remove_node(two_nodes, allow_graceful=False)
     status, said = ended(run)
     assert status == 3, said
@@ -164,7 +171,7 @@ def test_a_node_is_killed(cluster: Any, two_nodes: Any, folder: Path) -> None:
 def test_a_worker_is_killed(cluster: Any, two_nodes: Any, folder: Path) -> None:
     out = folder / "one_worker_lost"
     run = fuse(folder / "ir", folder / "vis", out, ray=cluster)
-    when(lambda: bool(workers_of(two_nodes)) and out.is_dir() and len(list(out.glob("*.png"))) >= 4, run)
+    when(lambda: bool(workers_of(two_nodes)) and out.is_dir() and len(list(out.glob("*.png"))) >= 3, run)
     os.kill(workers_of(two_nodes)[0].pid, signal.SIGKILL)
     status, said = ended(run)
     assert status == 3, said

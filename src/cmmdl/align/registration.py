@@ -29,6 +29,8 @@ PLAUSIBLE = 0.4
 """Score of a guess that is worth a closer look."""
 CLEAR = 1.3
 """Score of a guess after which no other is looked at."""
+ROUNDS, RISE = 3, 0.05
+"""Further rounds of a guess that is not clear, as long as its score rises by this."""
 SMALL = 1.0
 """Correction in pixels of the grid after which no further round is made."""
 GATE = 0.5
@@ -82,7 +84,7 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
 def search_near(ir: Plane, vis: Plane) -> Guess:
     """The best transform near plain resizing."""
     search = Search(ir, vis, 160)
-    return refined(ir, vis, starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 4, reach=0.3))
+    return refined(ir, vis, starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 4, reach=0.3), 2)
 
 
 def search_wide(ir: Plane, vis: Plane) -> Guess:
@@ -119,16 +121,29 @@ def starts(
     return kept
 
 
-def refined(ir: Plane, vis: Plane, found: list[Start]) -> Guess:
-    """The best of some starts after a round at low resolution."""
-    best = Guess(resizing(ir.size, vis.size), 0.0)
+def refined(ir: Plane, vis: Plane, found: list[Start], further: int = 0) -> Guess:
+    """The best of some starts after a round at low resolution; where none is clear, the best few climb further."""
+    guesses = [Guess(resizing(ir.size, vis.size), 0.0)]
     for start in found:
-        better = refine(ir, vis, start.matrix, "similarity", ROUGH)
-        if better is not None and sane(better.matrix, ir.size):
-            best = max(best, Guess(better.matrix, better.score), key=lambda guess: guess.score)
-        if best.score > CLEAR:
-            break
-    return best
+        guesses.append(climbed(ir, vis, Guess(start.matrix, 0.0)))
+        if guesses[-1].score > CLEAR:
+            return guesses[-1]
+    guesses.sort(key=lambda guess: guess.score, reverse=True)
+    for place, guess in enumerate(guesses[:further]):
+        for _ in range(ROUNDS):
+            better = climbed(ir, vis, guess)
+            if better.score < guess.score + RISE:
+                break
+            guesses[place] = guess = better
+    return max(guesses, key=lambda guess: guess.score)
+
+
+def climbed(ir: Plane, vis: Plane, guess: Guess) -> Guess:
+    """A guess after one round at low resolution; of score 0 where that leads nowhere."""
+    better = refine(ir, vis, guess.matrix, "similarity", ROUGH)
+    if better is None or not sane(better.matrix, ir.size):
+        return Guess(guess.matrix, 0.0)
+    return Guess(better.matrix, better.score)
 
 
 def looks_mirrored(ir: Plane, vis: Plane, other: float, plain: Alignment) -> bool:

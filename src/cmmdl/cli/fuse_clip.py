@@ -232,7 +232,7 @@ def _checked(ir: Path | str, vis: Path | str, out: Path, options: dict[str, Any]
 
     to_pipe, to_folder = str(out) == "-", _is_folder(out)
     if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
-        raise UsageError(f"{out} is one picture; clips go into a video such as fused.mp4, a folder, or - (a pipe)")
+        raise UsageError(f"{out} is a single picture; clips go into a video such as fused.mp4, a folder, or - (a pipe)")
     if not to_pipe and out.exists() and any(_same(out, side) for side in (ir, vis)):
         raise UsageError(f"{out} is one of the two inputs; give another name with -o")
     if options["out_pixel"] and not to_pipe:

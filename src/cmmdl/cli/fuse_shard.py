@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from cmmdl.files.pairs import Pair
-
+Item = TypeVar("Item")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -30,7 +28,7 @@ class Shard:
         """Whether this shard names the pictures without a partner, which are in no shard: the first one does."""
         return self.number == 1
 
-    def of(self, pairs: list[Pair]) -> list[Pair]:
+    def of(self, pairs: list[Item]) -> list[Item]:
         """Every N-th pair from the I-th on: no pair is in two shards of one count, each is in one."""
         return pairs[self.number - 1 :: self.count]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -26,8 +27,8 @@ AT_ONCE = {"analyzeduration": "500000", "probesize": "500000", "rtsp_flags": "pr
 COVER = 0x400
 """FFmpeg's disposition of a picture on the cover of a song."""
 
-OPEN_SECONDS, READ_SECONDS = 60.0, 15.0
-"""How long is waited for a live source: until it is there, and for each frame."""
+OPEN_SECONDS, READ_SECONDS, CLOSE_SECONDS = 60.0, 15.0, 1.0
+"""How long is waited for a live source: until it is there, for each frame, and for the last one when it is closed."""
 
 
 class DecodedClip:
@@ -46,6 +47,7 @@ class DecodedClip:
         self.source, self.colour, self.note = source, colour, note
         self.name = "standard input" if source == "-" else source
         self.live = is_live(source)
+        self.closed, self.decoding = False, threading.Lock()
         self.container = _open(source, self.name, live=self.live)
         self.stream = _video_stream(self.container, self.name)
         self.stream.thread_type = "SLICE" if self.live else "AUTO"
@@ -89,8 +91,11 @@ class DecodedClip:
             other.close()
 
     def close(self) -> None:
-        """Closes the file or connection."""
-        self.container.close()
+        """Closes the file or connection; if a thread waits for its next frame, once that is there."""
+        self.closed = True
+        if self.decoding.acquire(timeout=CLOSE_SECONDS):
+            self.container.close()
+            self.decoding.release()
 
     def _spread(self, count: int) -> Iterator[Any]:
         """The first frame after each of so many equal steps."""
@@ -105,8 +110,10 @@ class DecodedClip:
     def _decode(self) -> Iterator[Any]:
         """Decoded frames; what FFmpeg says of damage becomes one line."""
         av = import_av()
+        frames = self.container.decode(self.stream)
         try:
-            yield from self.container.decode(self.stream)
+            while (frame := self._next(frames)) is not None:
+                yield frame
         except (av.error.FFmpegError, OSError) as error:
             if self.live:
                 self.note(f"{self.name}: the stream ended ({error.strerror})")
@@ -114,6 +121,14 @@ class DecodedClip:
             raise UnreadableError(
                 f"{self.name} is damaged ({error.strerror}); copy it again from its source"
             ) from error
+
+    def _next(self, frames: Iterator[Any]) -> Any:
+        """The next decoded frame; None at the end, or if the clip was closed: FFmpeg crashes if both happen at once."""
+        with self.decoding:
+            frame = None if self.closed else next(frames, None)
+            if self.closed:
+                self.container.close()
+            return None if self.closed else frame
 
     def _from(self, first: Any) -> Iterator[Any]:
         yield first
@@ -153,7 +168,7 @@ class DecodedClip:
     def _check_end(self, last: Fraction | None) -> None:
         """Refuses a file that stops well before the end that its header names."""
         end = self.facts.seconds
-        if end is None or last is None or self.live:
+        if end is None or last is None or self.live or self.closed:
             return
         if float(last) + 3 / float(self.facts.rate or DEFAULT_RATE) + 0.5 < end:
             raise UnreadableError(

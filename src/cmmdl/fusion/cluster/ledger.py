@@ -36,6 +36,10 @@ class Ledger:
         """What became of all pairs that have ended."""
         return list(self._ended.values())
 
+    def count(self) -> int:
+        """How many pairs were begun, and how many have ended, in one number that grows while there is progress."""
+        return len(self._begun) + len(self._ended)
+
     def repeated(self) -> int:
         """How often a pair was begun again."""
         return sum(self._begun.values()) - len(self._begun)

@@ -6,6 +6,7 @@ that are left, and the pairs that have not ended.
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,13 @@ BLOCK = 32
 
 BLOCKS_EACH = 4
 """Blocks for each worker at least, if there are as many pairs, so that a slow one does not keep the others waiting."""
+
+
+PATIENCE = 5
+"""So many rounds in which no pair was begun are not the end: a lost node still counts as living for a while."""
+
+PAUSE = 3
+"""Seconds before such a round, times their number."""
 
 
 @dataclass
@@ -67,19 +75,21 @@ class Run:
             UserError: If no other pair would fare better, or workers die without having begun a pair.
         """
         import ray
-        from ray.data.exceptions import SystemException, UserCodeException
+        from ray.data.exceptions import SystemException
 
         ledger = _ledger()
-        left, progress, reason = dict(enumerate(self.works)), -1, ""
+        left, progress, reason, idle = dict(enumerate(self.works)), 0, "", 0
         while left:
-            found = ray.get([ledger.ended.remote(), ledger.repeated.remote()])
-            if progress == (now := len(found[0]) + found[1]) and self.rounds > 1:
-                raise UserError(f"the workers die before they begin a pair ({reason}); look into Ray's logs")
+            now = sum(ray.get([ledger.count.remote(), ledger.repeated.remote()]))
+            idle = 0 if now > progress or not self.rounds else idle + 1
             progress = now
+            if idle > PATIENCE:
+                raise UserError(f"the workers die before they begin a pair ({reason}); look into Ray's logs")
+            time.sleep(PAUSE * idle)
             try:
                 for told in self._round(left, ledger):
                     yield from _once(told, left)
-            except (ray.exceptions.RayError, SystemException, UserCodeException) as error:
+            except (ray.exceptions.RayError, SystemException) as error:
                 reason = _last_line(error)
                 for text in ray.get(ledger.ended.remote()):
                     yield from _once(Told.of_text(text), left)
