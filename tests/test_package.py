@@ -137,6 +137,9 @@ SMALLER = {
 """What takes long, and what is run instead."""
 
 
+RUN_AS_PRINTED = ["README.md", *(f"docs/{name}.md" for name in ("exit-codes", "index", "quickstart"))]
+"""Pages whose shell blocks run here; those of docs/evaluate.md run in tests/test_evaluate.py."""
+
 AS_IN_A_SHELL = """set -e
 cmmdl() {
   case "$*" in *--skip-existing*) ;; fuse*|sheet*) set -- "$@" --overwrite ;; esac
@@ -156,7 +159,7 @@ def shell_blocks(page: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if shell_blocks(page)])
+@pytest.mark.parametrize("page", RUN_AS_PRINTED)
 def test_shell_in_the_documents_runs(page: str, workplace: Path) -> None:
     _stock(workplace, (240, 320) if "alignment" in page else (72, 96))
     for block in shell_blocks(page):
@@ -197,7 +200,7 @@ def _stock(place: Path, size: tuple[int, int]) -> None:
     _draw(place, "ir", "vis", fused="fused", size=size)
     for number in range(3):
         for side in ("ir", "vis"):
-            for folder in ("day", "night", "my", "data/train", "data/test", "val"):
+            for folder in ("day", "night", "my", "data", "data/train", "data/test", "val"):
                 _draw(
                     place / folder,
                     f"ir/{number}",
