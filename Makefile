@@ -14,7 +14,7 @@ demo: $(INSTALLED)  ## fuse the bundled pair
 	@$(BIN)/cmmdl fuse examples/ir.png examples/vis.png -o demo/fused.png --overwrite
 
 test: $(INSTALLED)  ## the tests that CI runs
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 slow: $(INSTALLED)  ## the slow tests
 	$(BIN)/python -m pytest -n auto -m slow

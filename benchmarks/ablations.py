@@ -1,12 +1,11 @@
-"""Ablations of the recipe and of the network: short runs from random weights, scored on the held-out pairs.
+"""Ablations of the recipe: short runs of the small network from random weights, scored on the held-out pairs.
 
-    python benchmarks/ablations.py --data ../shared/data -o runs/ablations              # writes docs/ablations.md
+    python benchmarks/ablations.py --data ../shared/data -o runs/ablations              # writes the appendix
     python benchmarks/ablations.py --data ../shared/data -o runs/ablations --only seed  # those named so
 
-Every row is ``configs/history/cmmdl-ivf-stage5.toml`` with the change that it names. Losses and data are compared with
-the small network, blocks with a narrow full one: 32 channels, 2 blocks. A run that is there is not repeated, one that
-was killed continues, one of other settings is an error. ``--data`` holds ``train/roadscene/ir``,
-``train/roadscene/vis``, and so on.
+Every row is ``configs/history/cmmdl-ivf-stage5.toml`` with the change that it names; ``blocks.py`` does the same for
+the blocks of the network. A run that is there is not repeated, one that was killed continues, one of other settings is
+an error. ``--data`` holds ``train/roadscene/ir``, ``train/roadscene/vis``, and so on.
 """
 
 from __future__ import annotations
@@ -25,11 +24,13 @@ from cmmdl.training.config import TrainConfig, changed_keys
 from cmmdl.training.configfile import load_config, read_config
 from cmmdl.weights.loading import read_header
 from held_out import COLUMNS, LEGEND, SETS, cells, validate
+from quality import update_between
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "history" / "cmmdl-ivf-stage5.toml"
 RECIPE = read_config(CONFIG)
-DOCS = ROOT / "docs" / "ablations.md"
+APPENDIX = ROOT / "docs" / "ablations-appendix.md"
+MARKS = "<!-- recipe:begin -->", "<!-- recipe:end -->"
 GUARDS = ("intensity_max", "balance", "frame", "gradient_signed")
 
 
@@ -49,7 +50,6 @@ SMALL = [
     *COMMON, 'model={ architecture = "cmmdl-rt" }', 'run.precision="fp32"', "data.crop=96", "data.batch=8",
     "optim.lr=1.5e-3", terms(),
 ]  # fmt: skip
-NARROW = [*COMMON, "model.width=32", "model.blocks=2", "data.crop=64", "optim.lr=6e-4"]
 
 LOSSES: dict[str, list[str]] = {
     "recipe": [],
@@ -78,28 +78,6 @@ LOSSES: dict[str, list[str]] = {
     "brightness of weight 60": [terms(brightness=60.0)],
     "coarse gradients of weight 2": [terms(gradient_coarse=2.0)],
 }
-BLOCKS: dict[str, list[str]] = {
-    "all blocks": [],
-    "all blocks, seed 6": ["run.seed=6"],
-    "all blocks, seed 7": ["run.seed=7"],
-    "SDLB with the invertible coupling": ['model.coupling="invertible"'],
-    "SFCA without its frequency stage": ["model.sfca_frequency=false"],
-    "without SDLB": ["model.sdlb=false"],
-    "without FDLB": ["model.fdlb=false"],
-    "HDFFB without attention": ["model.hdffb_attention=false"],
-}
-GROUPS = {
-    "Loss and data": (
-        SMALL,
-        LOSSES,
-        "the small network, eight 96-pixel crops a step, float32, learning rate 1.5e-3, a weight of 10 on `clip`",
-    ),
-    "Blocks": (
-        NARROW,
-        BLOCKS,
-        "the full network with 32 channels and 2 blocks, two 64-pixel crops a step, learning rate 6e-4",
-    ),
-}
 
 
 def train(settings: list[str], data: Path, folder: Path, steps: int) -> float:
@@ -127,28 +105,22 @@ def train(settings: list[str], data: Path, folder: Path, steps: int) -> float:
     return minutes
 
 
-def document(results: dict[str, dict[str, dict]], steps: int) -> str:
-    """The page: for each group a table a set."""
+def tables(results: dict[str, dict], steps: int) -> str:
+    """How the runs were made, and a table a set."""
     text = (
-        "# Ablations\n\n"
-        "What each part of the recipe and of the network is worth, what did not help included. Written by\n"
-        "`python benchmarks/ablations.py --data DIR -o FOLDER`.\n\n"
         f"Every row is [{CONFIG.name}](../configs/history/{CONFIG.name}) from random weights with the change that it "
-        f"names, {steps} steps, seed {RECIPE['run']['seed']} unless it says otherwise, on one core, with a "
-        "running average of 0.99 and the crops that the group names; minutes are of a core that was shared at times, "
-        "and tell little. "
-        f"{LEGEND} The three seeds of the unchanged recipe show how much of a difference is chance.\n"
+        "names, by `python benchmarks/ablations.py --data DIR -o FOLDER`: the small network, eight 96-pixel crops a "
+        f"step, float32, learning rate 1.5e-3, a weight of 10 on `clip`, {steps} steps, seed {RECIPE['run']['seed']} "
+        "unless it says otherwise, on one core, with a running average of 0.99; minutes are of a core that was shared "
+        f"at times, and tell little. {LEGEND} The three seeds of the unchanged recipe show how much of a difference is "
+        "chance.\n"
     )
-    for group, (_, runs, network) in GROUPS.items():
-        rows = {name: results[name] for name in runs if name in results}
-        text += f"\n## {group}\n\nWith {network}.\n"
-        for of_set in ("tno", "roadscene"):
-            text += f"\n### {group}: {SETS[of_set]}\n\n"
-            text += f"| run | {' | '.join(COLUMNS)} | minutes |\n|{'---|' * (len(COLUMNS) + 2)}\n"
-            for name, result in rows.items():
-                text += f"| {name} | {' | '.join(cells(result[of_set]))} | {result['minutes']:.1f} |\n"
-        text += spread(rows)
-    return text
+    for of_set in ("tno", "roadscene"):
+        text += f"\n### Loss and data: {SETS[of_set]}\n\n"
+        text += f"| run | {' | '.join(COLUMNS)} | minutes |\n|{'---|' * (len(COLUMNS) + 2)}\n"
+        for name, result in results.items():
+            text += f"| {name} | {' | '.join(cells(result[of_set]))} | {result['minutes']:.1f} |\n"
+    return text + spread(results)
 
 
 def spread(rows: dict[str, dict]) -> str:
@@ -167,20 +139,16 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     data, results = options.data.resolve() / "train", {}
-    for base, runs, _ in GROUPS.values():
-        for number, (name, settings) in enumerate(runs.items()):
-            if options.only not in name:
-                continue
-            folder = options.folder.resolve() / f"{'small' if base is SMALL else 'narrow'}-{number:02d}"
-            minutes = train([*base, *settings], data, folder, options.steps)
-            scores = {s: validate(folder / "last.safetensors", data, s) for s in ("tno", "roadscene")}
-            results[name] = {"minutes": minutes, **scores}
-            print(name, json.dumps(results[name]), flush=True)
-    if options.only:
-        return
-    text = document(results, options.steps)
-    print(text)
-    DOCS.write_text(text, encoding="utf-8")
+    for number, (name, settings) in enumerate(LOSSES.items()):
+        if options.only not in name:
+            continue
+        folder = options.folder.resolve() / f"small-{number:02d}"
+        minutes = train([*SMALL, *settings], data, folder, options.steps)
+        scores = {s: validate(folder / "last.safetensors", data, s) for s in ("tno", "roadscene")}
+        results[name] = {"minutes": minutes, **scores}
+        print(name, json.dumps(results[name]), flush=True)
+    if not options.only:
+        update_between(APPENDIX, MARKS, f"\n{tables(results, options.steps)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """How well pictures are laid on each other: known warps of real pairs, drawn scenes, landmarks; beside other tools.
 
-    python benchmarks/alignment.py --data ../shared/data --json alignment.json
+    python benchmarks/alignment.py --data ../shared/data --pairs 37 --others 4 --json alignment.json
+
+The JSON is written after each pair; a run that was interrupted goes on from it. Times are of CPU.
 
 Half of the real pairs (every second one by name) served to tune the gate of ``cmmdl.align``; only the other half is
 scored here. A warp of a real pair is known only up to how the pair lay before, so its error is given twice: against
@@ -14,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ import numpy as np
 
 from cmmdl.align import Alignment, grid, register
 from cmmdl.align.check import look
-from cmmdl.align.geometry import inverse, middle, moved, shifting, turning
+from cmmdl.align.geometry import inverse, middle, moved, resizing, shifting, turning
 from cmmdl.files.images import read_image
 from cmmdl.scenes import synthetic_pair
 
@@ -36,6 +38,8 @@ LIMIT = 2.5
 """Error in pixels of a right answer to a known warp."""
 
 Picture = np.ndarray
+Row = dict[str, Any]
+Pair = tuple[str, Picture, Picture]
 Places = Callable[[Picture], Picture]
 """Points of the infrared picture, ``(n, 2)`` -> where they lie on the visible one."""
 
@@ -124,7 +128,7 @@ def simpleitk(ir: Picture, vis: Picture) -> Answer:
 
 def points_of(picture: Picture, count: int = 20) -> Picture:
     height, width = picture.shape[:2]
-    x, y = np.meshgrid(np.linspace(0, width - 1, count), np.linspace(0, height - 1, count))
+    x, y = np.meshgrid(*(np.rint(np.linspace(0, side - 1, count)) for side in (width, height)))
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
@@ -166,7 +170,7 @@ def smooth_field(random: np.random.Generator, shape: tuple[int, int], size: floa
     return field * (size / np.sqrt((field**2).sum(axis=2).mean()))
 
 
-def real_pairs(data: Path, count: int) -> list[tuple[str, Picture, Picture]]:
+def real_pairs(data: Path, count: int) -> list[Pair]:
     """The half of the pairs that tuned nothing, evenly thinned."""
     found = []
     for place in ("test/roadscene", "test/tno"):
@@ -176,7 +180,7 @@ def real_pairs(data: Path, count: int) -> list[tuple[str, Picture, Picture]]:
     return [(ir.stem, read_image(ir, note=str), read_image(vis, note=str)) for ir, vis in chosen]
 
 
-def drawn_pairs(count: int) -> list[tuple[str, Picture, Picture]]:
+def drawn_pairs(count: int) -> list[Pair]:
     return [(f"scene {seed}", *synthetic_pair(384, 512, seed)) for seed in range(count)]
 
 
@@ -189,29 +193,68 @@ def error(answer: Answer, ir: Picture, before: Places, base: Places) -> float:
 
 
 def known_warps(
-    pairs: list[tuple[str, Picture, Picture]], method: Callable[..., Answer], *, exact: bool, warp: str | None = None
-) -> Iterator[dict[str, Any]]:
-    """Scores a method on all strengths."""
-    for number, (name, ir, vis) in enumerate(pairs):
-        random = np.random.default_rng(number)
-        ask = method if warp is None else lambda a, b: ours(a, b, warp)
-        base = (lambda points: points) if exact else ask(ir, vis).places
-        for strength in (*STRENGTHS, ELASTIC):
-            picture, before = warped(ir, strength, random)
-            answer = ask(picture, vis)
-            points = points_of(ir)
-            yield {
-                "pair": name,
-                "strength": strength,
-                "status": answer.status,
-                "error": error(answer, ir, before, base),
-                "plain": error(answer, ir, before, lambda points: points),
-                "before": float(np.linalg.norm(before(points) - points, axis=1).mean()),
-                "seconds": answer.seconds,
-            }
+    number: int, pair: Pair, method: Callable[..., Answer], *, exact: bool, warp: str | None = None
+) -> Iterator[Row]:
+    """Scores a method on all strengths of one pair."""
+    name, ir, vis = pair
+    random = np.random.default_rng(number)
+    ask = method if warp is None else lambda a, b: ours(a, b, warp)
+    base = (lambda points: points) if exact else ask(ir, vis).places
+    for strength in (*STRENGTHS, ELASTIC):
+        picture, before = warped(ir, strength, random)
+        answer = ask(picture, vis)
+        points = points_of(ir)
+        yield {
+            "pair": name,
+            "strength": strength,
+            "status": answer.status,
+            "error": error(answer, ir, before, base),
+            "plain": error(answer, ir, before, lambda points: points),
+            "before": float(np.linalg.norm(before(points) - points, axis=1).mean()),
+            "seconds": answer.seconds,
+        }
 
 
-def landmarks(data: Path, method: Callable[..., Answer]) -> Iterator[dict[str, Any]]:
+def narrow_fields(number: int, pair: Pair) -> Iterator[Row]:
+    """Scores pairs of which one sees a part of what the other sees; the infrared picture is 160 pixels wide.
+
+    The truth is what was found on the whole pair, so pairs where that is not sure are left out.
+    """
+    name, ir, vis = pair
+    base = register(ir, vis, "affine")
+    random = np.random.default_rng(number)
+    if not base.ok:
+        return
+    for share, side in ((0.7, "infrared"), (0.5, "infrared"), (0.7, "visible"), (0.5, "visible")):
+        whole = np.eye(3)
+        part, cut = cropped(ir if side == "infrared" else vis, share, random)
+        one, two, from_one, to_two = (part, vis, cut, whole) if side == "infrared" else (ir, part, whole, inverse(cut))
+        small = (160, round(160 * one.shape[0] / one.shape[1]))
+        from_one = from_one @ resizing(small, one.shape[1::-1])
+        one = cv2.resize(one, small, interpolation=cv2.INTER_AREA)
+        answer = ours(one, two)
+        points = points_of(one)
+        truth = moved(to_two @ base.matrix @ from_one, points)
+        seen = ((truth >= 0) & (truth <= [two.shape[1] - 1, two.shape[0] - 1])).all(axis=1)
+        off, plain = (
+            float(np.linalg.norm(places - truth, axis=1)[seen].mean())
+            for places in (answer.places(points), moved(resizing(small, two.shape[1::-1]), points))
+        )
+        row = {"pair": name, "strength": f"{side} {share:g} as wide", "status": answer.status, "error": off}
+        yield row | {"before": plain, "seconds": answer.seconds}
+
+
+def cropped(picture: Picture, share: float, random: np.random.Generator) -> tuple[Picture, Any]:
+    """A part of a picture somewhere in it, and the matrix from its pixels to those of the whole."""
+    height, width = (round(share * side) for side in picture.shape[:2])
+    left, top = (
+        round(random.uniform(0.2, 0.8) * (whole - part))
+        for whole, part in zip(picture.shape[1::-1], (width, height), strict=True)
+    )
+    return np.ascontiguousarray(picture[top : top + height, left : left + width]), shifting(left, top)
+
+
+def landmarks(data: Path, method: Callable[..., Answer]) -> Iterator[Row]:
     """Scores a method on real pairs with landmarks."""
     for path in sorted((data / "unregistered").glob("*.json")):
         truth = {side: np.array(points) for side, points in json.loads(path.read_text()).items()}
@@ -228,21 +271,20 @@ def landmarks(data: Path, method: Callable[..., Answer]) -> Iterator[dict[str, A
         }
 
 
-def odd_pairs(pairs: list[tuple[str, Picture, Picture]]) -> dict[str, dict[str, dict[str, int]]]:
-    """What is said of right pairs, mirrored ones and pairs of two scenes."""
-    told: dict[str, dict[str, dict[str, int]]] = {}
-    for kind in ("as they are", "mirrored", "of two scenes"):
-        counts: dict[str, dict[str, int]] = {"register": defaultdict(int), "look": defaultdict(int)}
-        for number, (_, ir, vis) in enumerate(pairs):
-            other = pairs[(number + 7) % len(pairs)][1]
-            shown = {"as they are": ir, "mirrored": np.ascontiguousarray(ir[:, ::-1]), "of two scenes": other}[kind]
-            counts["register"][register(shown, vis).status] += 1
-            counts["look"][look(shown, vis).verdict] += 1
-        told[kind] = {method: dict(found) for method, found in counts.items()}
-    return told
+def odd_pairs(pairs: list[Pair]) -> Iterator[Row]:
+    """What is said of right pairs, mirrored ones and pairs of two scenes, and how long it takes."""
+    for number, (name, ir, vis) in enumerate(pairs):
+        other = pairs[(number + 7) % len(pairs)][1]
+        for kind, shown in (("as they are", ir), ("mirrored", np.ascontiguousarray(ir[:, ::-1])), ("foreign", other)):
+            start = time.process_time()
+            found = register(shown, vis)
+            middle = time.process_time()
+            seen = look(shown, vis)
+            taken = {"register seconds": middle - start, "look seconds": time.process_time() - middle}
+            yield {"pair": name, "kind": kind, "register": found.verdict(), "look": seen.verdict} | taken
 
 
-def rates(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def rates(rows: list[Row]) -> dict[str, Any]:
     """Right, refused and wrong shares, and errors of the answers that were given."""
     given = [row for row in rows if row["status"] == "ok"]
     errors = np.array([row["error"] for row in given] or [np.nan])
@@ -261,8 +303,8 @@ def rates(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def table(name: str, rows: list[dict[str, Any]], key: str) -> dict[str, Any]:
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+def table(name: str, rows: list[Row], key: str) -> dict[str, Any]:
+    groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups[row[key]].append(row)
     found = {group: rates(members) for group, members in groups.items()}
@@ -275,40 +317,86 @@ def table(name: str, rows: list[dict[str, Any]], key: str) -> dict[str, Any]:
     return found
 
 
+def print_landmarks(name: str, rows: list[Row]) -> None:
+    print(f"\n{name}\n\n| pair | status | before | after | of the width | CPU s |")
+    print("|---|---|---:|---:|---:|---:|")
+    for row in rows:
+        share = 100 * row["error"] / row["width"]
+        sizes = f"{row['before']:.1f} | {row['error']:.2f} | {share:.2f} % | {row['seconds']:.2f}"
+        print(f"| {row['pair']} | {row['status']} | {sizes} |", flush=True)
+
+
+def print_odd(rows: list[Row]) -> None:
+    print("\n| pairs | said by | what | CPU s, most |\n|---|---|---|---:|")
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        members = [row for row in rows if row["kind"] == kind]
+        for who in ("register", "look"):
+            counts = Counter(row[who] for row in members).most_common()
+            said = ", ".join(f"{count} `{verdict}`" for verdict, count in counts)
+            taken = [row[f"{who} seconds"] for row in members]
+            print(f"| {kind} | `{who}` | {said} | {np.median(taken):.3f}, {max(taken):.3f} |", flush=True)
+
+
+class Results:
+    """Rows of each section, in a JSON file that is written after each pair."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.rows: dict[str, list[Row]] = json.loads(path.read_text()) if path and path.exists() else {}
+
+    def section(self, name: str, pairs: list[Pair], score: Callable[[int, Pair], Iterator[Row]]) -> list[Row]:
+        """Scores the pairs that are not there yet; returns all rows."""
+        rows = self.rows.setdefault(name, [])
+        for number, pair in enumerate(pairs):
+            if not any(row["pair"] == pair[0] for row in rows):
+                rows += score(number, pair)
+                self.write()
+        return rows
+
+    def whole(self, name: str, score: Callable[[], Iterator[Row]]) -> list[Row]:
+        """A section that is scored at once."""
+        if name not in self.rows:
+            self.rows[name] = list(score())
+            self.write()
+        return self.rows[name]
+
+    def write(self) -> None:
+        if self.path:
+            self.path.write_text(json.dumps(self.rows, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--pairs", type=int, default=20, help="real pairs (default 20)")
     parser.add_argument("--scenes", type=int, default=6, help="drawn scenes (default 6)")
     parser.add_argument("--others", type=int, default=0, metavar="N", help="score OpenCV and SimpleITK on N pairs too")
-    parser.add_argument("--json", type=Path, help="write all numbers here")
+    parser.add_argument("--json", type=Path, help="write all rows here, and go on from those that are there")
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    pairs, told = real_pairs(given.data, given.pairs), {}
+    pairs, scenes, results = real_pairs(given.data, given.pairs), drawn_pairs(given.scenes), Results(given.json)
     methods: dict[str, Callable[..., Answer]] = {"cmmdl": ours}
     if given.others:
         methods |= {"OpenCV ECC": opencv, "SimpleITK Mattes": simpleitk}
     for name, method in methods.items():
-        rows = list(landmarks(given.data, method))
-        told[f"{name}, landmarks"] = rows
-        print(f"\n{name}, landmarks\n\n| pair | status | before | after | of the width | CPU s |")
-        print("|---|---|---:|---:|---:|---:|")
-        for row in rows:
-            share = 100 * row["error"] / row["width"]
-            sizes = f"{row['before']:.1f} | {row['error']:.2f} | {share:.2f} % | {row['seconds']:.2f}"
-            print(f"| {row['pair']} | {row['status']} | {sizes} |", flush=True)
+        title = f"{name}, landmarks"
+        print_landmarks(title, results.whole(title, lambda method=method: landmarks(given.data, method)))
     for name, method in methods.items():
-        rows = list(known_warps(pairs if method is ours else pairs[: given.others], method, exact=False))
-        told[f"{name}, real pairs"] = table(f"{name}, real pairs", rows, "strength")
-    rows = list(known_warps(pairs, ours, exact=False, warp="elastic"))
-    told["cmmdl elastic, real pairs"] = table("cmmdl elastic, real pairs", rows, "strength")
-    scenes = drawn_pairs(given.scenes)
-    told["cmmdl, drawn scenes"] = table("cmmdl, drawn scenes", list(known_warps(scenes, ours, exact=True)), "strength")
-    told["odd pairs"] = odd_pairs(pairs)
-    for kind, counts in told["odd pairs"].items():
-        print(f"\n{kind}: " + "; ".join(f"{who} {found}" for who, found in counts.items()))
-    if given.json:
-        given.json.write_text(json.dumps(told, indent=1) + "\n")
+        title, some = f"{name}, real pairs", pairs if method is ours else pairs[: given.others]
+        rows = results.section(title, some, lambda *one, method=method: known_warps(*one, method, exact=False))
+        table(title, rows, "strength")
+    rows = results.whole("odd pairs", lambda: odd_pairs(pairs))
+    print_odd(rows)
+    title = "cmmdl, fields of view"
+    table(title, results.section(title, pairs, narrow_fields), "strength")
+    title = "cmmdl elastic, real pairs"
+    table(
+        title,
+        results.section(title, pairs, lambda *one: known_warps(*one, ours, exact=False, warp="elastic")),
+        "strength",
+    )
+    title = "cmmdl, drawn scenes"
+    table(title, results.section(title, scenes, lambda *one: known_warps(*one, ours, exact=True)), "strength")
 
 
 if __name__ == "__main__":

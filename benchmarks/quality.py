@@ -136,10 +136,15 @@ def first_table(text: str) -> str:
     return "\n".join(lines[start:stop])
 
 
+def update_between(file: Path, marks: tuple[str, str], text: str) -> None:
+    """Replaces what stands between two marks of a text file."""
+    before, rest = file.read_text(encoding="utf-8").split(marks[0])
+    file.write_text(f"{before}{marks[0]}\n{text}\n{marks[1]}{rest.split(marks[1])[1]}", encoding="utf-8")
+
+
 def update_readme(marks: tuple[str, str], text: str) -> None:
     """Replaces what stands between two marks of the README."""
-    before, rest = README.read_text(encoding="utf-8").split(marks[0])
-    README.write_text(f"{before}{marks[0]}\n{text}\n{marks[1]}{rest.split(marks[1])[1]}", encoding="utf-8")
+    update_between(README, marks, text)
 
 
 def update_card(model: str, scores: Mapping[str, Mapping[str, float]]) -> None:

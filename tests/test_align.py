@@ -59,6 +59,8 @@ class TestRegister:
 
     def test_mirrored_and_foreign_pictures_are_named(self, pair: tuple[Picture, Picture]) -> None:
         assert register(np.ascontiguousarray(pair[0][:, ::-1]), pair[1]).status == "mirrored"
+        ir, vis = synthetic_pair(240, 320, 4)
+        assert register(np.ascontiguousarray(ir[:, ::-1]), vis).status == "mirrored"
         noise = np.random.default_rng(0).integers(0, 256, (240, 320), dtype=np.uint8)
         assert register(cv2.GaussianBlur(noise, (0, 0), 2), pair[1]).status == "foreign"
 
@@ -103,6 +105,28 @@ class TestLook:
         assert seen.verdict == "shifted"
         assert seen.shift == (pytest.approx(-14, abs=3), pytest.approx(-9, abs=3))
         assert look(np.ascontiguousarray(ir[:, ::-1]), vis).verdict == "mirrored"
+
+    def test_no_false_alarm_on_right_pairs_and_few_misses(self) -> None:
+        verdicts: dict[str, list[str]] = {"right": [], "shifted": [], "mirrored": [], "foreign": []}
+        scenes = [synthetic_pair(240, 320, seed) for seed in range(8)]
+        random = np.random.default_rng(0)
+        for ir, vis in scenes:
+            other = cv2.GaussianBlur(random.integers(0, 256, ir.shape, dtype=np.uint8), (0, 0), 3)
+            verdicts["right"].append(look(ir, vis).verdict)
+            verdicts["shifted"].append(look(moved_picture(ir, shifting(-11, 9)), vis).verdict)
+            verdicts["mirrored"].append(look(np.ascontiguousarray(ir[:, ::-1]), vis).verdict)
+            verdicts["foreign"].append(look(other, vis).verdict)
+        assert set(verdicts["right"]) == {"aligned"}
+        for kind in ("shifted", "mirrored", "foreign"):
+            assert verdicts[kind].count(kind) >= 6, (kind, verdicts[kind])
+
+    @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
+    def test_any_number_type_and_gaps(self, pair: tuple[Picture, Picture], dtype: type) -> None:
+        ir = (pair[0].astype(np.float64) * 5 + 3000).astype(dtype)
+        if ir.dtype.kind == "f":
+            ir[:30, :40] = np.nan
+        assert look(ir, pair[1]).verdict == "aligned"
+        assert look(moved_picture(ir, shifting(14, 9)), pair[1]).verdict == "shifted"
 
     def test_nothing_is_said_of_blank_tiny_and_empty_backgrounds(self, pair: tuple[Picture, Picture]) -> None:
         assert look(np.zeros((240, 320), np.uint8), pair[1]).verdict == "unsure"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -29,15 +30,19 @@ ENTRANCES = {"__init__", "__main__"}
 
 
 def imported(source: str) -> set[str]:
-    """The rooms that a file imports, inside functions and for typing included."""
+    """The rooms that a file imports: at its top, inside functions, for typing, and by ``import_module``."""
     rooms: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             rooms |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("cmmdl.")}
         elif isinstance(node, ast.ImportFrom) and node.module == "cmmdl":
             rooms |= {alias.name for alias in node.names if not alias.name.startswith("__")}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cmmdl."):
-            rooms.add(str(node.module).split(".")[1])
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are written out, from cmmdl on"
+            if (node.module or "").startswith("cmmdl."):
+                rooms.add(str(node.module).split(".")[1])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            rooms |= set(re.findall(r"\bcmmdl\.(\w+)", ast.unparse(node)))
     return rooms
 
 
@@ -73,6 +78,8 @@ def test_imports_run_one_way() -> None:
         ("from cmmdl import errors, __version__", {"errors"}),
         ("def f():\n    from cmmdl.cli import main", {"cli"}),
         ("if TYPE_CHECKING:\n    from cmmdl.fusion.fuser import Fuser", {"fusion"}),
+        ("def f():\n    import_module('cmmdl.serve.app')", {"serve"}),
+        ("import_module(f'cmmdl.cli.{name}').command", {"cli"}),
         ("import numpy", set()),
     ],
 )

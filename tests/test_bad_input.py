@@ -167,7 +167,7 @@ def test_nan_in_a_float_tiff(pair: tuple[Path, Path]) -> None:
     array = np.full((20, 30), 0.5, np.float32)
     array[3, 4] = np.nan
     write_image(path, array)
-    assert f"{path} holds NaN" in refused(path, pair[1], out=path.with_name("out.png"))
+    assert f"{path} contains NaN" in refused(path, pair[1], out=path.with_name("out.png"))
 
 
 def test_floats_without_range(pair: tuple[Path, Path]) -> None:
@@ -207,7 +207,7 @@ def test_folders_without_pictures(pair: tuple[Path, Path]) -> None:
     two.mkdir()
     (one / "a.png").write_bytes(pair[0].read_bytes())
     out = one.parent / "out"
-    assert f"{two} holds no picture of the vis side" in refused(one, two, out=out)
+    assert f"{two} contains no pictures of the vis side" in refused(one, two, out=out)
     (two / "b.png").write_bytes(pair[1].read_bytes())
     line = refused(one, two, out=out)
     assert "a.png" in line

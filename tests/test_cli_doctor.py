@@ -63,7 +63,7 @@ def test_free_memory_is_plausible(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the allocator is set on Linux only")
 def test_memory_is_reused() -> None:
-    """Page faults of taking and freeing 64 MiB thirty times: a fraction with reuse, all pages each time without."""
+    """Page faults of taking and freeing 64 MiB twenty times: a fraction with reuse, all pages each time without."""
     code = (
         "import sys, resource\n"
         "from cmmdl.models.allocator import reuse_memory\n"
@@ -71,7 +71,7 @@ def test_memory_is_reused() -> None:
         "import torch\n"
         "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "torch.ones(2**24); start = faults()\n"
-        "for _ in range(30): torch.ones(2**24)\n"
+        "for _ in range(20): torch.ones(2**24)\n"
         "print(faults() - start)"
     )
     outputs = {

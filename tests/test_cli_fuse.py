@@ -201,7 +201,7 @@ def test_notes_are_said_once(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX systems")
 def test_after_kill_9_a_rerun_continues(tmp_path: Path) -> None:
-    count, out = 150, tmp_path / "out"
+    count, out = 60, tmp_path / "out"
     for side, picture in zip(("ir", "vis"), synthetic_pair(240, 320), strict=True):
         (tmp_path / side).mkdir()
         write_image(tmp_path / side / "000.png", picture)

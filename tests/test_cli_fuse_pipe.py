@@ -60,6 +60,14 @@ def test_pictures_go_through_pipes(pair: tuple[Path, Path], piped: int) -> None:
     np.testing.assert_array_equal(got, Fuser("max")(*pair))
 
 
+def test_a_tiff_comes_through_a_pipe(pair: tuple[Path, Path]) -> None:
+    tiff = pair[0].with_suffix(".tif")
+    write_image(tiff, read_image(pair[0]))
+    command = [sys.executable, "-m", "cmmdl", "fuse", "-", str(pair[1]), "-o", "-", *MODEL]
+    result = subprocess.run(command, input=tiff.read_bytes(), capture_output=True, timeout=120, check=True)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(result.stdout))), Fuser("max")(*pair))
+
+
 @pytest.mark.parametrize(
     ("sides", "data", "status", "words"),
     [

@@ -23,12 +23,14 @@ def test_all_models_are_listed_in_a_hundred_columns() -> None:
 
 
 def test_the_card_of_one_shows_licence_data_and_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    card = replace(available_models()[0], name="ours", trained_on="MSRS", scores={"TNO 25": {"EN": 7.25, "VIF": 0.8}})
+    scores = {"TNO 25": {"EN": 7.25, "VIF": 0.8}}
+    card = replace(available_models()[0], name="ours", trained_on="MSRS", scores=scores, bad_at="It sees red as blue.")
     monkeypatch.setattr("cmmdl.weights.cards.available_models", lambda: (card,))
     monkeypatch.setattr("cmmdl.weights.cards.find_card", lambda name: card if name == "ours" else None)
     text = CliRunner().invoke(main, ["models", "ours"], catch_exceptions=False).stdout
     assert "MIT" in text
     assert "MSRS" in text
+    assert text.index("It sees red as blue.") < text.index("MIT")
     assert "EN 7.25, VIF 0.8" in text
     assert max(map(len, text.splitlines())) <= 100
     wrong = CliRunner().invoke(main, ["models", "theirs"])

@@ -132,7 +132,7 @@ def test_the_whole_photo(camera: Path, tmp_path: Path) -> None:
 def test_a_photo_of_its_own(camera: Path, tmp_path: Path) -> None:
     done = fuse(camera / "bare.jpg", "-o", tmp_path / "f.png")
     assert done.exit_code == 1
-    assert "bare.jpg holds no photo; give the visible picture as the second file" in done.stderr
+    assert "bare.jpg contains no photo; give the visible picture as the second file" in done.stderr
     done = fuse(camera / "bare.jpg", camera / "photo.png", "-o", tmp_path / "f.png")
     assert done.exit_code == 0, done.output
     assert read_image(tmp_path / "f.png").shape == (240, 320, 3)  # the whole photo
@@ -322,14 +322,14 @@ def test_celsius_and_counts(tmp_path: Path) -> None:
     for option in (["--unit", "F"], ["--temperature", tmp_path / "u.tif"], ["--report", tmp_path / "u.json"]):
         done = fuse(tmp_path / "counts.png", tmp_path / "vis.png", "-o", tmp_path / "g.png", *option)
         assert done.exit_code == 1
-        assert f"counts.png holds no temperatures, which {option[0]} needs" in done.stderr
+        assert f"counts.png contains no temperatures, which {option[0]} needs" in done.stderr
     assert not any((tmp_path / name).exists() for name in ("g.png", "u.tif", "u.json"))
 
 
 @pytest.mark.parametrize(
     ("options", "code", "word"),
     [
-        (["--alarm", "between:38:36"], 2, "upside down"),
+        (["--alarm", "between:38:36"], 2, "the wrong way round"),
         (["--palette", "grey"], 2, "no hue"),
         (["--palette", "irn"], 2, "choose one of bluegold"),
         (["--emissivity", "0"], 2, "--emissivity 0 is outside 0.01 to 1"),
@@ -359,7 +359,7 @@ def test_conditions_need_a_radiometric_file(tmp_path: Path) -> None:
     write_image(tmp_path / "vis.png", vis)
     done = fuse(tmp_path / "ir.png", tmp_path / "vis.png", "-o", tmp_path / "f.png", "--emissivity", 0.9)
     assert done.exit_code == 1
-    assert "--emissivity changes radiometric JPEGs only" in done.stderr
+    assert "--emissivity applies to radiometric JPEGs only" in done.stderr
 
 
 def test_real_camera_file(shared: Path, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -224,7 +226,7 @@ def test_a_pipe_that_closes_within_a_frame() -> None:
     raw = RawFrames(8, 6, "gray", file=io.BytesIO(bytes(48 + 20)))
     with pytest.raises(UserError, match=r"ended within a frame \(20 of 48 bytes\)"):
         list(raw.frames())
-    with pytest.raises(UserError, match="holds no frame"):
+    with pytest.raises(UserError, match="no frames came from standard input"):
         RawFrames(8, 6, "gray", file=io.BytesIO())
 
 
@@ -260,11 +262,11 @@ def test_bad_files(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     for name, words in (
         ("missing.mp4", "no such file"),
-        ("cut.mp4", "no video, or truncated"),
-        ("empty.mp4", "no video, or truncated"),
-        ("text.mp4", "no video, or truncated"),
+        ("cut.mp4", "not a video, or is truncated"),
+        ("empty.mp4", "not a video, or is truncated"),
+        ("text.mp4", "not a video, or is truncated"),
         ("sound.m4v", r"no video track \(audio only\)"),
-        ("still.png", "is one picture, no clip"),
+        ("still.png", "is a single picture, not a clip"),
     ):
         with pytest.raises(UserError, match=words) as caught:
             open_clip(str(tmp_path / name), note=silent)
@@ -298,6 +300,19 @@ def test_what_does_not_go_together(name: str, encoding: Encoding, words: str) ->
 def test_every_codec_has_a_container() -> None:
     for name in CODECS:
         assert Encoding(name).of(Path("a.mkv")).name == name
+
+
+def test_a_clip_that_is_closed_while_another_thread_reads_it(tmp_path: Path) -> None:
+    write_clip(tmp_path / "vis.mp4", times(25, 4), infrared=False)
+    for pause in (0.0, 0.001, 0.003, 0.01) * 5:
+        clip = open_clip(str(tmp_path / "vis.mp4"), note=silent)
+        read: list[Frame] = []
+        thread = threading.Thread(target=lambda clip=clip, read=read: read.extend(clip.frames()))
+        thread.start()
+        time.sleep(pause)
+        clip.close()
+        thread.join(timeout=20)
+        assert not thread.is_alive()
 
 
 def test_helpers_find_the_bar() -> None:

@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 
@@ -62,6 +64,7 @@ def test_two_files(clips: tuple[Path, Path], tmp_path: Path) -> None:
     with av.open(str(tmp_path / "fused.mp4")) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.format.name) == ("h264", "yuv420p")
+        assert stream.average_rate == 25
         assert len(container.streams.audio) == 1
     assert hidden(tmp_path) == []
 
@@ -135,8 +138,8 @@ def test_numbered_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["ir.mp4", "vis.mp4", "-o", "fused.png"], 2, "is one picture"),
-        (["ir.mp4", "still.png", "-o", "fused.mp4"], 1, "still.png is one picture, no clip"),
+        (["ir.mp4", "vis.mp4", "-o", "fused.png"], 2, "is a single picture"),
+        (["ir.mp4", "still.png", "-o", "fused.mp4"], 1, "still.png is a single picture, not a clip"),
         (["ir.mp4", "missing.mp4", "-o", "fused.mp4"], 1, "missing.mp4: there is no such file"),
         (["ir.mp4", "vis.mp4", "-o", "fused.mp4", "--codec", "ffv1"], 2, "cannot hold ffv1"),
         (["ir.mp4", "vis.mp4", "-o", "fused.avi"], 2, "not a video that can be written"),
@@ -147,8 +150,8 @@ def test_numbered_pictures(tmp_path: Path) -> None:
         (["still.png", "still.png", "-o", "fused.png", "--offset", "1"], 2, "--offset is for clips"),
         (["-", "vis.mp4", "-o", "fused.mp4", "--pixel", "gray"], 2, "need their size: --size"),
         (["small.mp4", "vis.mp4", "-o", "fused.mp4"], 1, "both must show one scene in one size"),
-        (["cut.mp4", "vis.mp4", "-o", "fused.mp4"], 1, "cut.mp4 is no video, or truncated"),
-        (["ir.mp4", "sound.m4v", "-o", "fused.mp4"], 1, "sound.m4v holds no video track (audio only)"),
+        (["cut.mp4", "vis.mp4", "-o", "fused.mp4"], 1, "cut.mp4 is not a video, or is truncated"),
+        (["ir.mp4", "sound.m4v", "-o", "fused.mp4"], 1, "sound.m4v has no video track (audio only)"),
         (["ir.mp4", "none.mkv", "-o", "fused.mp4"], 1, "none.mkv"),
     ],
 )
@@ -252,6 +255,7 @@ def test_after_kill_only_the_part_file_is_left_and_the_next_run_removes_it(tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
 def test_kills_at_random_moments(tmp_path: Path) -> None:
     sides, random = long_clips(tmp_path, 6), np.random.default_rng(0)
@@ -272,6 +276,46 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
     subprocess.run(command, check=True)
     assert hidden(tmp_path) == []
     assert len(read_back(tmp_path / "fused.mp4")[0]) == 150
+
+
+def write_looped(path: Path, count: int, *, infrared: bool) -> None:
+    """A clip of so many small frames, the same second over and over."""
+    second = [drawn(k / 25, infrared=infrared, height=48, width=64) for k in range(25)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "10", "preset": "ultrafast"})
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for number in range(count):
+            pixels = second[number % 25]
+            frame = av.VideoFrame.from_ndarray(pixels, format="gray" if infrared else "rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("steady", [False, True])
+def test_memory_stays_flat_over_twenty_thousand_frames(tmp_path: Path, steady: bool) -> None:
+    """Frames are small, 64x48, so that it ends; what a frame leaves behind would show all the same."""
+    from cmmdl.files.video.codecs import Encoding
+    from cmmdl.files.video.encoding import VideoWriter
+    from cmmdl.files.video.opening import RawInput, open_pair
+    from cmmdl.fusion.clip import ClipOptions, ClipReport, fuse_clips
+
+    write_looped(tmp_path / "ir.mp4", 20_000, infrared=True)
+    write_looped(tmp_path / "vis.mp4", 20_000, infrared=False)
+    resident: dict[int, float] = {}
+
+    def look(report: ClipReport) -> None:
+        if report.count % 2000 == 0:
+            resident[report.count] = psutil.Process().memory_info().rss / 2**20
+
+    sides = open_pair(str(tmp_path / "ir.mp4"), str(tmp_path / "vis.mp4"), RawInput(), note=print)
+    sink = VideoWriter(tmp_path / "fused.mp4", Encoding(), sides[1].facts, sound=None, note=print)
+    report = fuse_clips(Fuser("max"), *sides, sink, ClipOptions(steady=steady), note=print, progress=look)
+    print("MiB of memory by frame:", {count: round(size) for count, size in resident.items()})
+    assert report.count == 20_000
+    assert resident[20_000] < resident[4000] + 8
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
@@ -374,6 +418,28 @@ def test_network_streams_over_the_loopback(tmp_path: Path) -> None:
     assert len(moments) > 5
     assert all(later > earlier for earlier, later in pairwise(moments))
     assert max(picture.max() for picture in pictures) > 200  # the warm bar is there
+
+
+def test_a_pipe_beside_a_network_stream(tmp_path: Path) -> None:
+    port = free_port()
+    write_clip(tmp_path / "vis.ts", times(25, 8), infrared=False)
+    command = [*CMMDL, "fuse", "-", f"tcp://127.0.0.1:{port}?listen=1", "-o", str(tmp_path / "fused.mkv")]
+    raw = ["--size", f"{WIDTH}x{HEIGHT}", "--pixel", "gray", "--duration", "2", "--model", "max"]
+    process = subprocess.Popen([*command, *raw], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    sender = send(tmp_path / "vis.ts", port)
+    assert process.stdin is not None
+    assert process.stderr is not None
+    camera = drawn(0, infrared=True).tobytes()
+    while process.poll() is None:
+        with suppress(BrokenPipeError):
+            process.stdin.write(camera)
+        time.sleep(0.04)
+    sender.kill()
+    sender.wait()
+    assert process.returncode == 0, process.stderr.read().decode()
+    moments, pictures = read_back(tmp_path / "fused.mkv")
+    assert 0 < moments[-1] < 2.2
+    assert all(abs(bar_of(picture) - 16) < 2.5 for picture in pictures)
 
 
 def send(path: Path, port: int) -> subprocess.Popen[bytes]:

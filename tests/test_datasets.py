@@ -410,7 +410,7 @@ class TestCheck:
         assert json.loads(json.dumps(report.to_dict()))["sets"][0]["pairs"] == 4
 
     def test_a_folder_without_pairs(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="holds no pairs"):
+        with pytest.raises(UserError, match="contains no pairs"):
             find_sets(tmp_path)
         with pytest.raises(UserError, match="is not a folder"):
             find_sets(tmp_path / "none")

@@ -118,7 +118,7 @@ def test_calibration_on_folders(weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "small.ONNX"
     export_model(weights, out, precision="int8", calibration=(tmp_path / "ir", tmp_path / "vis"))
     assert out.exists()
-    with pytest.raises(UserError, match=r"other holds no picture"):
+    with pytest.raises(UserError, match=r"other contains no pictures"):
         export_model(weights, out, precision="int8", calibration=(tmp_path / "ir", tmp_path / "other"))
 
 

@@ -84,8 +84,8 @@ def test_declared_white(cases: Path) -> None:
     ("name", "words"),
     [
         ("formats/vis_5band.tif", "has 5 bands; save"),
-        ("formats/vis_rgbt4.tif", "has a fourth band that is no alpha; save"),
-        ("formats/ir_nan.tif", "holds NaN"),
+        ("formats/vis_rgbt4.tif", "has a fourth band that is not alpha; save"),
+        ("formats/ir_nan.tif", "contains NaN"),
         ("formats/ir.mp4", "is a video; take single pictures out of it, for example: ffmpeg -i ir.mp4"),
         ("medical/MR_small.dcm", r"is a DICOM file.*pydicom"),
         ("medical/CT_small.dcm", r"is a DICOM file.*pydicom"),
@@ -251,8 +251,8 @@ def test_few_bits_are_spread_over_8(tmp_path: Path, bits: int, factor: int) -> N
 @pytest.mark.parametrize(
     ("bands", "extra", "words"),
     [
-        (4, ["unspecified"], "has a fourth band that is no alpha"),
-        (2, ["unspecified"], "has a second band that is no alpha"),
+        (4, ["unspecified"], "has a fourth band that is not alpha"),
+        (2, ["unspecified"], "has a second band that is not alpha"),
         (6, ["unspecified"] * 3, "has 6 bands"),
         (5, ["unassalpha", "unspecified"], "has 5 bands"),
     ],

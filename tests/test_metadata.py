@@ -118,14 +118,14 @@ def test_geotiff(tmp_path: Path, big: bool) -> None:
         assert "shape" not in str(found.valueof(270) or "")
     notes: list[str] = []
     written(kept, tmp_path / "out.png", picture(), notes)
-    assert notes == [".png holds no GeoTIFF tags: they are lost; write .tif to keep them"]
+    assert notes == [".png cannot hold GeoTIFF tags: they are lost; write .tif to keep them"]
 
 
 def test_bmp_says_what_it_loses(source: Path, tmp_path: Path) -> None:
     notes: list[str] = []
     written(read_metadata(source), tmp_path / "out.bmp", picture(), notes)
     assert len(notes) == 1
-    assert ".bmp holds no metadata" in notes[0]
+    assert ".bmp cannot hold metadata" in notes[0]
 
 
 def test_too_much_for_a_jpeg(source: Path, tmp_path: Path) -> None:

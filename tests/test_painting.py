@@ -108,7 +108,7 @@ def test_alarms() -> None:
     assert parse_alarm("below:5").holds(values).tolist() == [True, True, False, False, False, False]
     assert parse_alarm("between:36:38").holds(values).tolist() == [False, False, True, False, False, False]
     assert parse_alarm("below:-5.5") == Alarm(-np.inf, -5.5)
-    with pytest.raises(UsageError, match="upside down; give the lower value first: between:36:38"):
+    with pytest.raises(UsageError, match="the wrong way round; give the lower value first: between:36:38"):
         parse_alarm("between:38:36")
     for text in ("above", "above:x", "above:1:2", "between:1", "over:3", "above:nan", ""):
         with pytest.raises(UsageError, match="--alarm"):

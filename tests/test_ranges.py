@@ -91,7 +91,7 @@ def test_what_can_be_asked_for(given: Any, rule: RangeRule) -> None:
     ],
 )
 def test_what_cannot(given: Any) -> None:
-    with pytest.raises(UsageError, match=r"--vis-range .* is none of LOW:HIGH"):
+    with pytest.raises(UsageError, match=r"--vis-range .* is not LOW:HIGH"):
         parse_range(given, "vis")
     with pytest.raises(UsageError):
         FuseOptions(vis_range=given)

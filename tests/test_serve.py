@@ -13,17 +13,24 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
+import torch
+from click.testing import CliRunner
 from PIL import Image
 
 pytest.importorskip("fastapi", reason='needs pip install "cmmdl[serve]"')
 from fastapi.testclient import TestClient
 
 from cmmdl import Fuser
+from cmmdl.cli import main
 from cmmdl.files.inmemory import as_file
 from cmmdl.scenes import synthetic_pair
+from cmmdl.serve import fusing
 from cmmdl.serve.app import create_app
-from cmmdl.serve.guards import BodyGuard, HostGuard
-from cmmdl.serve.jobs import BusyError, Jobs, OutOfTimeError, check_time
+from cmmdl.serve.bodies import BodyGuard, BodyLimits
+from cmmdl.serve.fusing import TimedFuser
+from cmmdl.serve.guards import HostGuard
+from cmmdl.serve.jobs import BusyError, Jobs, OutOfTimeError, time_check
 from cmmdl.serve.settings import Settings
 
 HOME = "http://localhost:8000"
@@ -79,6 +86,39 @@ def test_depth_and_colour(client: TestClient) -> None:
     assert deep.shape == (37, 51, 3)
 
 
+def tiff(array: np.ndarray[Any, Any]) -> bytes:
+    data = io.BytesIO()
+    tifffile.imwrite(data, array)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("celsius", [False, True])
+def test_tiffs_are_fused_as_in_the_command_line(client: TestClient, tmp_path: Path, celsius: bool) -> None:
+    values = IR.astype(np.float32) / 10 + 5 if celsius else IR.astype(np.uint16) * 5 + 7000
+    (tmp_path / "warm.tif").write_bytes(tiff(values))
+    (tmp_path / "seen.png").write_bytes(encoded(VIS))
+    command = ["fuse", *(str(tmp_path / name) for name in ("warm.tif", "seen.png")), "--model", "max"]
+    result = CliRunner().invoke(main, [*command, "-o", str(tmp_path / "fused.png")])
+    assert result.exit_code == 0, result.output
+    sent = {"ir": ("warm.tif", tiff(values)), "vis": ("seen.png", encoded(VIS))}
+    answer = client.post("/fuse", files=sent)
+    assert answer.status_code == 200, answer.text
+    pictures = [np.asarray(Image.open(file)) for file in (io.BytesIO(answer.content), tmp_path / "fused.png")]
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_sources_are_shown_as_they_are_laid(client: TestClient) -> None:
+    counts = (7000 + 5 * IR.astype(np.uint16)).astype(np.uint16)
+    sent, range_ = files(ir=encoded(counts)), {"ir_range": "7000:8275", "shift": "4,0", "format": "tiff"}
+    shown = {}
+    for side in ("ir", "vis"):
+        answer = client.post("/fuse", files=sent, data={**range_, "show": side})
+        assert answer.headers["content-type"] == "image/png"
+        shown[side] = np.asarray(Image.open(io.BytesIO(answer.content)))
+    np.testing.assert_array_equal(shown["ir"][:, 4:], IR[:, :-4])
+    np.testing.assert_array_equal(shown["vis"], VIS)
+
+
 @pytest.mark.parametrize(
     ("sent", "fields", "status", "words"),
     [
@@ -87,7 +127,7 @@ def test_depth_and_colour(client: TestClient) -> None:
         (files(vis=b""), {}, 422, "seen.png is empty"),
         (files(ir=encoded(IR[1:])), {}, 422, "51x36"),
         ({"vis": files()["vis"]}, {}, 422, "the file ir is missing"),
-        ({"ir": files()["ir"]}, {}, 422, "no radiometric JPEG"),
+        ({"ir": files()["ir"]}, {}, 422, "not a radiometric JPEG"),
         (files(), {"shift": "4"}, 422, "shift '4' is not two numbers"),
         (files(), {"palette": "plaid"}, 422, "plaid"),
         (files(), {"model": "cmmdl-ivf"}, 422, "not offered here; choose one of max, mean"),
@@ -110,6 +150,17 @@ def test_what_is_wrong_is_said_in_one_line(
 
 def test_other_kinds_of_body_are_refused(client: TestClient) -> None:
     assert client.post("/fuse", json={}).status_code == 415
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    part = b'--x\r\nContent-Disposition: form-data; name="ir"; filename="a.png"\r\n\r\n' + encoded(IR)
+    for body in (part, part + b"\r\n--x\r\nCont", b"\0" * 99, b"--x\r\n\0: \r\n\r\n", b""):
+        answer = client.post("/fuse", content=body, headers=kind)
+        assert (answer.status_code, "the form is broken" in answer.text) == (422, True), body[:20]
+    twice = [("ir", ("a.png", encoded(IR))), ("ir", ("b.png", encoded(IR)))]
+    assert "two fields ir" in client.post("/fuse", files=twice).text
+    odd = client.post(
+        "/fuse", content=part + b"\r\n--x--\r\n", headers={"content-type": kind["content-type"] + "; charset=no"}
+    )
+    assert odd.status_code == 422
     broken = client.post("/fuse", content=b"--x\r\nbroken", headers={"content-type": "multipart/form-data"})
     assert broken.status_code == 422
 
@@ -155,7 +206,7 @@ async def reader(scope: Any, receive: Any, send: Any) -> None:
 @pytest.mark.parametrize("stated", [[], [(b"content-length", b"3")], [(b"content-length", b"99")]])
 def test_a_body_is_bounded_whatever_length_it_states(stated: list[tuple[bytes, bytes]]) -> None:
     messages = [{"type": "http.request", "body": b"12345", "more_body": True} for _ in range(1000)]
-    sent = asyncio.run(asked(BodyGuard(reader, 12), messages, stated))
+    sent = asyncio.run(asked(BodyGuard(reader, BodyLimits(12, 1000, 9)), messages, stated))
     assert [message.get("status") for message in sent][:1] == [413]
 
 
@@ -172,7 +223,41 @@ def test_a_stream_without_a_stated_length_is_bounded(client: TestClient) -> None
 
 def test_a_body_within_the_limit_passes() -> None:
     messages = [{"type": "http.request", "body": b"12345", "more_body": n < 1} for n in range(2)]
-    assert asyncio.run(asked(BodyGuard(reader, 12), messages, []))[0]["status"] == 200
+    assert asyncio.run(asked(BodyGuard(reader, BodyLimits(12, 1000, 9)), messages, []))[0]["status"] == 200
+
+
+def test_all_bodies_together_are_bounded() -> None:
+    async def second_upload() -> list[dict[str, Any]]:
+        guard = BodyGuard(reader, BodyLimits(one=10, all=12, seconds=9))
+        guard.held = 8  # of another request
+        sent = await asked(guard, [{"type": "http.request", "body": b"12345", "more_body": True}], [])
+        assert guard.held == 8
+        return sent
+
+    answer = asyncio.run(second_upload())[0]
+    assert answer["status"] == 503
+    assert (b"retry-after", b"1") in answer["headers"]
+
+
+def test_a_body_that_trickles_is_given_up() -> None:
+    async def trickle() -> tuple[int, bytes]:
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(0.02)
+            return {"type": "http.request", "body": b"x", "more_body": True}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        guard = BodyGuard(reader, BodyLimits(10**6, 10**6, seconds=0.1))
+        await guard({"type": "http", "headers": []}, receive, send)
+        assert guard.held == 0
+        return sent[0]["status"], sent[1]["body"]
+
+    status, body = asyncio.run(trickle())
+    assert status == 408
+    assert b"within 0.1 s" in body
 
 
 def test_security_headers_come_with_every_answer() -> None:
@@ -199,11 +284,44 @@ def test_time_is_limited() -> None:
     def slow() -> None:
         for _ in range(100):
             time.sleep(0.02)
-            check_time()
+            time_check()()
 
     with pytest.raises(OutOfTimeError):
         asyncio.run(Jobs(queue=1, seconds=0.05).run(slow))
-    check_time()  # outside of a job there is no limit
+    time_check()()  # outside of a job there is no limit
+
+
+def clock_of(calls: list[int], limit: int) -> Any:
+    """A `time_check` whose time is over after so many looks."""
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) > limit:
+            raise OutOfTimeError
+
+    return lambda: check
+
+
+def test_the_clock_is_looked_at_between_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    ir, vis = synthetic_pair(40, 1100)
+    calls: list[int] = []
+    monkeypatch.setattr(fusing, "time_check", clock_of(calls, 9))
+    fused = TimedFuser("cmmdl-rt", note=lambda *_: None)(ir, vis)
+    assert len(calls) == 2
+    np.testing.assert_array_equal(fused, Fuser("cmmdl-rt")(ir, vis))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_clock_is_looked_at_between_bands(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(fusing, "time_check", clock_of(calls, 6))
+    fuser = TimedFuser("cmmdl-ivf", threads=threads, note=lambda *_: None)
+    try:
+        with pytest.raises(OutOfTimeError):
+            fuser(*synthetic_pair(120, 128))
+    finally:
+        torch.set_num_threads(1)
+    assert 7 <= len(calls) < 20, "it ended with the bands that had begun"
 
 
 def test_a_fusion_that_takes_too_long_is_a_503() -> None:
@@ -240,8 +358,8 @@ def test_facts(client: TestClient) -> None:
 
 def test_the_page_asks_no_other_host(client: TestClient) -> None:
     page = client.get("/").text
-    for path in ("page.js", "page.css", "icon.svg"):
-        assert path in page
+    for path in ("page.js", "page.css", "compare.js", "icon.svg"):
+        assert path in page or path == "compare.js"
         text = client.get(f"/{path}").text
         assert "http://" not in text.replace("http://www.w3.org", "")
         assert "https://" not in text

@@ -228,7 +228,7 @@ def test_celsius_tiff(tmp_path: Path) -> None:
     celsius[3, 4] = np.nan
     tifffile.imwrite(tmp_path / "a.tif", celsius)
     np.testing.assert_array_equal(read_thermal(tmp_path / "a.tif").celsius, celsius)
-    with pytest.raises(UserError, match="--emissivity changes radiometric JPEGs only"):
+    with pytest.raises(UserError, match="--emissivity applies to radiometric JPEGs only"):
         read_thermal(tmp_path / "a.tif", emissivity=0.9)
 
 
@@ -247,8 +247,8 @@ def test_celsius_tiff_with_a_value_for_nothing(tmp_path: Path) -> None:
         (np.full((4, 5), -300, np.float32), "below absolute zero"),
         (np.full((4, 5), 29315, np.float32), "no °C"),
         (np.full((4, 5), np.nan, np.float32), "no temperature"),
-        (np.full((4, 5), 7000, np.uint16), "no temperatures"),
-        (np.zeros((4, 5, 3), np.float32), "no temperatures"),
+        (np.full((4, 5), 7000, np.uint16), "not temperatures"),
+        (np.zeros((4, 5, 3), np.float32), "not temperatures"),
     ],
 )
 def test_what_is_no_celsius(tmp_path: Path, pixels: NDArray[Any], word: str) -> None:

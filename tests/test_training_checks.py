@@ -56,7 +56,7 @@ def test_pictures_too_small_to_score_are_refused_at_the_start(pairs: Path, tmp_p
 def test_another_network_is_one_line_whatever_is_accepted(pairs: Path, tmp_path: Path) -> None:
     loop.train(tiny_config(tmp_path / "run", pairs, "run.steps=2"))
     wider = tiny_config(tmp_path / "run", pairs, "run.steps=4", "model.width=16")
-    with pytest.raises(UserError, match=r"its weights are of another network \(model\.width\)"):
+    with pytest.raises(UserError, match=r"its weights belong to another network \(model\.width\)"):
         loop.train(wider, accept_changes=True)
     settings = {
         **tiny_config(tmp_path / "run", pairs, "run.steps=4").model_dump(),

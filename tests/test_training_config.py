@@ -142,9 +142,9 @@ class TestBase:
     def test_each_others_base_is_refused(self, tmp_path: Path) -> None:
         write(tmp_path, "base = 'other.toml'\n")
         file = write(tmp_path, "base = 'mine.toml'\n", "other.toml")
-        with pytest.raises(UserError, match=r"each other's base \(other\.toml -> mine\.toml -> other\.toml\)"):
+        with pytest.raises(UserError, match=r"name each other as base \(other\.toml -> mine\.toml -> other\.toml\)"):
             load_config(file)
-        with pytest.raises(UserError, match="each other's base"):
+        with pytest.raises(UserError, match="name each other as base"):
             load_config(write(tmp_path, "base = 'self.toml'\n", "self.toml"))
 
     @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_bad_folders_and_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere.ir "):
         crops(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"empty holds no picture"):
+    with pytest.raises(UserError, match=r"empty contains no pictures"):
         Crops(DataConfig(sources=(Source(ir=pairs / "ir", vis=tmp_path / "empty"),)), 0)
 
 
@@ -166,7 +166,9 @@ def test_misspelt_stems_to_leave_out_are_refused(tmp_path: Path) -> None:
     stems.write_text("scene1\nscene2\n")  # one list may be of several sources: scene2 is in the second only
     assert [len(pairs) for pairs in Crops(DataConfig(sources=sources), 0).pairs] == [1, 1]
     stems.write_text("scene1\nscene2.png\n")
-    with pytest.raises(UserError, match=r"names what no source .* has: scene2\.png; did you mean 'scene2'"):
+    with pytest.raises(
+        UserError, match=r"names stems that none of its sources has: scene2\.png; did you mean 'scene2'"
+    ):
         Crops(DataConfig(sources=sources), 0)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 from cmmdl.training.batchnorm import GlobalBatchNorm, use_global_statistics
 from cmmdl.training.checkpoint import newest_checkpoint
-from training_helpers import TINY_MODEL, finish, relative_difference, start, train_command, write_pairs
+from training_helpers import TINY_MODEL, finish, finish_here, relative_difference, start, train_command, write_pairs
 
 
 def free_port() -> int:
@@ -77,9 +77,9 @@ def test_ten_steps_of_two_processes_are_ten_steps_of_one(tmp_path: Path, launche
                        "--mixed_precision=no", "--dynamo_backend=no", f"--main_process_port={free_port()}"],
         "torchrun": ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}"],
     }[launcher]  # fmt: skip
-    one = finish(train_command(pairs, tmp_path / "one", "run.steps=10"))
+    one = finish_here(train_command(pairs, tmp_path / "one", "run.steps=10"))
     two = finish([*launch, *train_command(pairs, tmp_path / "two", "run.steps=10")])
-    assert one.returncode == 0, one.stderr
+    assert one.exit_code == 0, one.stderr
     assert two.returncode == 0, two.stderr
     assert two.stdout.count("10 steps") == 1, "one process reports"
     states = [newest_checkpoint(tmp_path / name) for name in ("one", "two")]

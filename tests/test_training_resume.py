@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cmmdl.training.checkpoint import checkpoint_path, newest_checkpoint
-from training_helpers import finish, start, train_command, wait_for, write_pairs
+from training_helpers import finish_here, start, train_command, wait_for, write_pairs
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +30,21 @@ def same_state(a: object, b: object) -> bool:
 
 
 def test_killed_and_resumed_is_bit_identical(pairs: Path, tmp_path: Path) -> None:
-    options = ["run.steps=40", "loss.hold=5", "loss.blend=20", "optim.warmup=10", "run.log_every=5"]
-    whole = finish(train_command(pairs, tmp_path / "whole", *options))
-    assert whole.returncode == 0, whole.stderr
+    options = ["run.steps=24", "loss.hold=5", "loss.blend=12", "optim.warmup=8", "run.log_every=5"]
+    whole = finish_here(train_command(pairs, tmp_path / "whole", *options))
+    assert whole.exit_code == 0, whole.stderr
     command = train_command(pairs, tmp_path / "killed", *options)
-    for step in (6, 20):
-        process = start(command)
-        wait_for(checkpoint_path(tmp_path / "killed", step), process)
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        assert not (tmp_path / "killed" / "last.safetensors").exists()
-    resumed = finish(command)
-    assert resumed.returncode == 0, resumed.stderr
+    process = start(command)
+    wait_for(checkpoint_path(tmp_path / "killed", 6), process)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "last.safetensors").exists()
+    resumed = finish_here(command)
+    assert resumed.exit_code == 0, resumed.stderr
     assert digest(tmp_path / "killed" / "last.safetensors") == digest(tmp_path / "whole" / "last.safetensors")
     states = [newest_checkpoint(tmp_path / name) for name in ("killed", "whole")]
-    assert states[0]["step"] == 40
+    assert states[0]["step"] == 24
     assert all(same_state(states[0][part], states[1][part]) for part in ("model", "average", "optimizer"))
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("killed", "whole")]
     assert logs[0] == logs[1]
@@ -67,11 +66,11 @@ def test_a_signal_saves_and_ends_the_run(pairs: Path, tmp_path: Path, number: si
 
 def test_other_settings_are_refused_unless_accepted(pairs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    assert finish(train_command(pairs, folder, "run.steps=2")).returncode == 0
-    refused = finish(train_command(pairs, folder, "run.steps=4", "optim.lr=1e-3", "run.log_every=1"))
-    assert refused.returncode == 1
+    assert finish_here(train_command(pairs, folder, "run.steps=2")).exit_code == 0
+    refused = finish_here(train_command(pairs, folder, "run.steps=4", "optim.lr=1e-3", "run.log_every=1"))
+    assert refused.exit_code == 1
     assert "started with different settings (optim.lr, run.steps)" in refused.stderr
     assert "Traceback" not in refused.stderr
-    accepted = finish([*train_command(pairs, folder, "run.steps=4", "optim.lr=1e-3"), "--accept-changes"])
-    assert accepted.returncode == 0, accepted.stderr
+    accepted = finish_here([*train_command(pairs, folder, "run.steps=4", "optim.lr=1e-3"), "--accept-changes"])
+    assert accepted.exit_code == 0, accepted.stderr
     assert newest_checkpoint(folder)["step"] == 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import io
-import os
 import shutil
 import struct
 import subprocess
@@ -24,17 +23,11 @@ from cmmdl.metrics.table import METRICS
 from cmmdl.scenes import synthetic_pair
 from conftest import ROOT
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
-
 WEB = ROOT / "web"
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not shutil.which("node") or not shutil.which("npm"), reason="needs Node and npm"),
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
 ]
 
 
@@ -76,14 +69,6 @@ def host(dist: Path) -> Iterator[Host]:
     started = Host(dist)
     yield started
     started.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.name == "posix" else [])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def test_all_keys_of_the_released_checkpoint_are_accounted_for() -> None:
         (lambda s: s.update({"module.extra.weight": torch.zeros(1)}), "unknown: extra.weight"),
         (lambda s: s.update({"module.extra.Identity.weight": torch.zeros(1)}), "unknown: extra.Identity.weight"),
         (lambda s: s.update({k.removeprefix("module."): v for k, v in s.items()}), "twice"),
-        (lambda s: s["module.MDLB.FSI.SA.conv1.weight"].fill_(float("nan")), "hdffb.spatial.weight holds NaN"),
+        (lambda s: s["module.MDLB.FSI.SA.conv1.weight"].fill_(float("nan")), "hdffb.spatial.weight contains NaN"),
         (
             lambda s: s.update({"module.MDLB.FSI.SA.conv1.weight": torch.zeros(1, 2, 5, 5)}),
             "hdffb.spatial.weight has shape",

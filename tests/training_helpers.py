@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from click.testing import CliRunner, Result
 
+from cmmdl.cli import main
 from cmmdl.files.images import write_image
 from cmmdl.scenes import synthetic_pair
 from cmmdl.training.config import TrainConfig
@@ -73,6 +75,12 @@ def start(command: list[str]) -> subprocess.Popen[str]:
 def finish(command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run Python with these arguments to the end."""
     return subprocess.run([sys.executable, *command], env=environment(), text=True, capture_output=True, timeout=200)
+
+
+def finish_here(command: list[str]) -> Result:
+    """``-m cmmdl ...`` to the end in this process, which spares the start of another."""
+    assert command[:2] == ["-m", "cmmdl"]
+    return CliRunner().invoke(main, command[2:])
 
 
 def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 100) -> None:

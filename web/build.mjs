@@ -18,6 +18,7 @@ const COPIES = {
   [join(source, "weights/trained/cmmdl-rt.onnx")]: "models/cmmdl-rt.onnx",
   [join(source, "weights/trained/cmmdl-mif.onnx")]: "models/cmmdl-mif.onnx",
   [join(source, "serve/page/page.css")]: "page.css",
+  [join(source, "serve/page/compare.js")]: "compare.js",
   [join(source, "serve/page/icon.svg")]: "icon.svg",
 };
 

@@ -2,7 +2,8 @@
 
     python benchmarks/mutants/run.py --count 400 --seed 13
     python benchmarks/mutants/run.py --count 20 --rooms files --show
-    python benchmarks/mutants/run.py --count 400 --seed 13 --again
+    python benchmarks/mutants/run.py --again
+    python benchmarks/mutants/run.py --again tests/test_slips.py
 
 A mutant is a copy of the project with one mutation (`mutations.py`). Which tests run the changed line is measured
 once, by a run of the tests below under `coverage`, and kept beside the results; a mutant is given to those tests
@@ -12,7 +13,8 @@ so it needs POSIX.
 
 Everything happens in ``--folder``: the project as it was when the first run began, the map of tests, the results. The
 working tree may change meanwhile. A run that was stopped goes on where it was. ``--again`` takes the project as it
-is now, tests included, and tries the survivors once more.
+is now, tests included, and tries the survivors once more; with files of tests, by those alone. A folder holds one
+sample: give another seed another folder.
 
 Survivors that change nothing, say an epsilon below rounding, stand with their reason in ``equivalent.txt`` and do not
 count.
@@ -24,12 +26,14 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -60,6 +64,7 @@ TESTS = (
     "ranges",
     "shards",
     "sheets",
+    "slips",
     "steady",
     "streams",
     "temperatures",
@@ -87,7 +92,9 @@ def main() -> None:
     parser.add_argument("--rooms", nargs="+", default=list(ROOMS), help="packages below cmmdl")
     parser.add_argument("--workers", type=int, default=1, help="processes [1]")
     parser.add_argument("--folder", type=Path, default=ROOT / ".mutants", help="where results are kept [.mutants]")
-    parser.add_argument("--again", action="store_true", help="try the survivors again, with the project as it is now")
+    parser.add_argument(
+        "--again", nargs="*", metavar="TESTS", help="try the survivors again, with the project as it is now"
+    )
     parser.add_argument("--report", action="store_true", help="only count what has been tried so far")
     parser.add_argument("--show", action="store_true", help="print each mutant")
     options = parser.parse_args()
@@ -95,20 +102,27 @@ def main() -> None:
     results = folder / "results.jsonl"
     sample = frozen_sample(folder, options)
     if not options.report:
-        outcomes = read(results)
-        todo = [mutation for mutation in sample if outcomes.get(mutation.name, "survived" if options.again else "") in
-                (ALIVE if options.again else ("",))]  # fmt: skip
-        in_processes(todo, coverage_map(folder, options.again), folder, options)
+        outcomes, again = read(results), options.again is not None
+        todo = [one for one in sample if outcomes.get(one.name) in (ALIVE if again else (None,))]
+        covered = {} if options.again else coverage_map(folder, again)
+        in_processes(todo, covered, folder, options)
     report(sample, read(results), options.seed)
 
 
 def frozen_sample(folder: Path, options: argparse.Namespace) -> list[Mutation]:
-    """Copies the project if that has not been done yet, and draws from the copy."""
-    project = folder / "project"
-    if options.again or not project.exists():
+    """Copies the project if that has not been done yet, and draws from the copy.
+
+    Where the project is taken anew, the sample stays what it was, but for code that is no longer there.
+    """
+    project, drawn = folder / "project", folder / "sample.json"
+    before = json.loads(drawn.read_text()) if drawn.exists() else None
+    if options.again is not None or not project.exists():
         folder.mkdir(parents=True, exist_ok=True)
         copy_project(ROOT, project)
-    return draw(project, options.rooms, options.count, options.seed)
+    known = mutations_by_name(project, options.rooms)
+    names = before or random.Random(options.seed).sample(list(known), min(options.count, len(known)))
+    drawn.write_text(json.dumps(names))
+    return [known[name] for name in names[: options.count] if name in known]
 
 
 def copy_project(source: Path, copy: Path) -> None:
@@ -123,11 +137,10 @@ def copy_project(source: Path, copy: Path) -> None:
             shutil.copy2(place, copy / part)
 
 
-def draw(project: Path, rooms: list[str], count: int, seed: int) -> list[Mutation]:
-    """A random sample of all mutations of the rooms, each at most once."""
+def mutations_by_name(project: Path, rooms: list[str]) -> dict[str, Mutation]:
+    """All mutations of the rooms."""
     files = [file for room in rooms for file in sorted((project / "src/cmmdl" / room).rglob("*.py"))]
-    everything = list({mutation.name: mutation for file in files for mutation in mutations_of(file, project)}.values())
-    return random.Random(seed).sample(everything, min(count, len(everything)))
+    return {mutation.name: mutation for file in files for mutation in mutations_of(file, project)}
 
 
 def coverage_map(folder: Path, again: bool) -> dict[str, dict[str, list[str]]]:
@@ -157,26 +170,29 @@ def in_processes(
     for number in range(options.workers):
         process = os.fork()
         if process == 0:
-            work(todo[number :: options.workers], covered, folder, f"copy{number}", options.show)
+            work(todo[number :: options.workers], covered, folder, f"copy{number}", options)
             os._exit(0)
         workers.append(process)
     for process in workers:
         os.waitpid(process, 0)
 
 
-def work(todo: list[Mutation], covered: dict[str, dict[str, list[str]]], folder: Path, name: str, show: bool) -> None:
+def work(
+    todo: list[Mutation], covered: dict[str, dict[str, list[str]]], folder: Path, name: str, options: argparse.Namespace
+) -> None:
     """Runs the tests of one mutant after the other in a copy of the project, and notes what became of each."""
     copy, results = folder / name, folder / "results.jsonl"
     copy_project(folder / "project", copy)
     os.environ.update(_environment(copy))
     sys.path[:0] = [str(copy / "src"), str(copy / "tests")]
-    for module in ("torch", "cv2", "hypothesis", "PIL.Image", "scipy.ndimage", "pytest"):
-        import_module(module)  # once, before any fork
+    for module in imported_by_tests(copy / "tests"):
+        with suppress(ImportError):
+            import_module(module)  # once, before any fork
     times = count(int(time.time()))
     for mutation in todo:
         started = time.monotonic()
         lines = covered.get(mutation.file, {})
-        tests = lines.get(str(mutation.line)) or lines.get("0", [])
+        tests = options.again or lines.get(str(mutation.line)) or lines.get("0", [])
         file = copy / mutation.file
         text = file.read_text(encoding="utf-8")
         _write(file, mutation.applied(text), next(times))
@@ -184,9 +200,17 @@ def work(todo: list[Mutation], covered: dict[str, dict[str, list[str]]], folder:
         _write(file, text, next(times))
         with results.open("a") as stream:
             stream.write(json.dumps({"name": mutation.name, "line": mutation.line, "outcome": outcome}) + "\n")
-        if show or outcome in ALIVE:
+        if options.show or outcome in ALIVE:
             seconds = time.monotonic() - started
             print(f"{outcome} {seconds:.1f} s {mutation.file}:{mutation.line} {mutation.name}", flush=True)
+
+
+def imported_by_tests(tests: Path) -> list[str]:
+    """What test files import of other projects, which is not worth importing again for every mutant."""
+    pattern = re.compile(r"^(?:import|from) ([a-zA-Z][\w.]*)", re.MULTILINE)
+    names = {name for file in tests.glob("test_*.py") for name in pattern.findall(file.read_text(encoding="utf-8"))}
+    own = {"cmmdl", *(file.stem for file in tests.rglob("*.py"))}
+    return sorted(name for name in names if name.split(".")[0] not in own)
 
 
 def _write(file: Path, text: str, when: int) -> None:
@@ -207,18 +231,21 @@ def judge(copy: Path, tests: list[str]) -> str:
 
 
 def _run_tests(copy: Path, tests: list[str]) -> None:
-    """In a process of its own: the tests, in their order, up to the first that fails."""
+    """In a process of its own: the tests, in their order, up to the first that fails.
+
+    Time is limited as the processor's, so that a busy computer kills no mutant.
+    """
     import resource
 
     import pytest
 
     os.chdir(copy)
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS + 5))
-    signal.alarm(20 * MOST_SECONDS)
+    signal.alarm(60 * MOST_SECONDS)  # for what only waits
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
-    arguments = ["-n0", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", *tests]
+    arguments = ["-n0", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:timeout", "--no-header", "--tb=no", *tests]
     os._exit(int(pytest.main(arguments)))
 
 

@@ -1,9 +1,10 @@
 // The page: files in, results and their scores out.
 
-import { setUpCompare, show } from "./compare.js";
+import { setUpCompare } from "./compare.js";
 import { given, setUpDrops, swap } from "./drops.js";
 import { zip } from "./fflate.js";
 import { pair } from "./pairing.js";
+import { show } from "./result.js";
 import { fuse, stop } from "./work.js";
 
 const get = (id) => document.getElementById(id);

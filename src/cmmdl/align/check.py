@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
-from cmmdl.align.blocks import planes, surfaces
-from cmmdl.align.fit import agree
-from cmmdl.align.geometry import Matrix, Size, corners, inverse, middle, moved, shifting
-from cmmdl.align.judge import strength, support
-from cmmdl.align.maps import Floats, Plane, floats, plane, structure
+from cmmdl.align.geometry import Size, corners, middle
+from cmmdl.align.maps import Floats, floats
+from cmmdl.align.thumbs import Blocks, Similarity, agree, blocks, edges, likeness, mirror, peaks, strength, thumbnail
 from cmmdl.align.transform import tolerance
 
-LONG_SIDE = 128
-"""Of the pictures as they are looked at, in pixels."""
-BLOCK, STEP, RADIUS = 32, 24, 5
-WIDTHS = (4.0, 3.0, 2.0, 1.5)
+FIRST, SECOND = 0.27, 0.5
+"""Longer side of the thumbnails at the first look, and at a second one where the first is in doubt, as shares."""
+LEAST, MOST, CLOSER = 64, 128, 192
+"""Bounds of the first look's thumbnails in pixels, and the upper one of the second's."""
 SURE = 2.0
-"""Strength of the blocks' agreement from which a shift is believed."""
-MARGIN = 0.75
+"""Kinship from which one look is enough."""
+LIKELY = 0.9
+"""Kinship from which a shift is believed at the second look."""
+UNLIKELY = -0.8
+"""Kinship under which the second look calls two pictures foreign."""
+MARGIN = 0.5
 """Pixels of the thumbnails by which a shift must exceed the tolerance: what a look at this size can be off by."""
-UNLIKE = 0.8
-"""Height of the mirrored peak against the straight one from which the pair may be of two scenes."""
+CLEARLY = 0.8
+"""Likeness where a shifted pair lies, against where it fits, above which nothing is said."""
 LEAST_SIDE = 64
 """Pixels of a side below which there is too little in a picture to tell another scene."""
-
 BACKGROUND = 0.3
 """Share of empty background in both pictures from which nothing is said: slices of a head, alike in all orders."""
-FLIPPED = 1.3
-"""The same from which it is likely mirrored."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,25 @@ class Look:
         return {"mirrored": "mirrored", "foreign": "of another scene"}.get(self.verdict, self.verdict)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What thumbnails show.
+
+    Attributes:
+        kin: Kinship of the pictures: about 5 where they show one scene, -2 where they do not; a log-odds.
+        kin_mirrored: The same of the mirrored infrared picture; minus infinity where the straight one fits better.
+        whole: Shift at which all of the two fits best.
+        blocks: Around that shift.
+        fit: What the blocks agree on.
+    """
+
+    kin: float
+    kin_mirrored: float
+    whole: complex
+    blocks: Blocks
+    fit: Similarity
+
+
 def look(ir: NDArray[Any], vis: NDArray[Any]) -> Look:
     """Looks at a pair at thumbnail size; takes milliseconds.
 
@@ -70,88 +88,75 @@ def look(ir: NDArray[Any], vis: NDArray[Any]) -> Look:
         The verdict; ``unsure`` where there is too little to go by.
     """
     size = vis.shape[1], vis.shape[0]
-    a, b = thumbnail(ir), thumbnail(vis)
-    if (
-        min(*ir.shape[:2], *vis.shape[:2]) < LEAST_SIDE
-        or min(*a.size, *b.size) < 24
-        or not (a.grey.std() > 0.02 and b.grey.std() > 0.02)
-    ):
+    first = thumbnails(ir, vis, int(np.clip(FIRST * max(size), LEAST, MOST)))
+    if min(*ir.shape[:2], *vis.shape[:2]) < LEAST_SIDE or not telling(first):
         return Look("unsure")
-    if min(empty(a), empty(b)) > BACKGROUND:
-        return Look("unsure")
-    if a.size != b.size:
-        a = Plane(floats(cv2.resize(a.grey, b.size)), floats(cv2.resize(a.known, b.size)))
-    one, two = structure(a.grey, a.known), structure(b.grey, b.known)
-    height, shift, ratio, back = peaks(one, two)
-    strong, step = agreement(one, two, shift)
-    if ratio < UNLIKE or height == 0:
-        return told(step, shift, b.size, size) if strong >= SURE else Look("unsure")
-    other, _ = agreement(mirror(one), two, back)
-    if other > (1.2 if ratio > FLIPPED else 2.0) and other > strong:
-        return Look("mirrored")
-    if strong < 1.3:
-        return Look("foreign")
-    return told(step, shift, b.size, size) if strong >= SURE else Look("unsure")
+    seen = compared(*first)
+    closer = int(np.clip(SECOND * max(size), LEAST, CLOSER))
+    if max(seen.kin, seen.kin_mirrored) < SURE and closer > 1.4 * max(seen.blocks.size):
+        seen = compared(*thumbnails(ir, vis, closer))
+    return told(seen, size)
 
 
-def empty(thumb: Plane) -> float:
-    """Share of the picture that is as dark as its darkest pixel."""
-    return float((thumb.grey < 0.01).mean())
+def thumbnails(ir: NDArray[Any], vis: NDArray[Any], long_side: int) -> tuple[Floats, Floats]:
+    """Both pictures at the same small size."""
+    one, two = thumbnail(ir, long_side), thumbnail(vis, long_side)
+    return (one if one.shape == two.shape else floats(cv2.resize(one, two.shape[1::-1]))), two
 
 
-def told(step: Matrix, shift: tuple[int, int], thumb: Size, size: Size) -> Look:
-    """The shifts of a transform between thumbnails, in pixels of the visible picture."""
-    matrix = inverse(step) @ shifting(*shift)
-    points = np.vstack([[middle(thumb)], corners(thumb)])
-    up = size[0] / thumb[0]
-    off = (moved(matrix, points) - points) * up
-    largest = float(np.linalg.norm(off, axis=1).max())
-    beyond = largest > tolerance(size) + MARGIN * up
-    return Look("shifted" if beyond else "aligned", (float(off[0, 0]), float(off[0, 1])), largest)
+def telling(thumbs: tuple[Floats, Floats]) -> bool:
+    """Whether both hold something to go by, and not both of them an object on an empty background."""
+    empty = 1.0
+    for thumb in thumbs:
+        values = thumb if np.isfinite(thumb.sum()) else thumb[np.isfinite(thumb)]
+        low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+        if min(thumb.shape) < 24 or not values.std() > 0.02 * (high - low) > 1e-6 * abs(high):
+            return False
+        empty = min(empty, np.count_nonzero(values < low + 0.01 * (high - low)) / values.size)
+    return empty <= BACKGROUND
 
 
-def thumbnail(picture: NDArray[Any]) -> Plane:
-    """The picture as grey levels, its longer side :data:`LONG_SIDE` or as it is."""
-    scale = LONG_SIDE / max(picture.shape[:2])
-    if scale >= 1:
-        return plane(picture)
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    simple = picture if picture.dtype in (np.uint8, np.uint16, np.float32) else picture.astype(np.float32)
-    return plane(cv2.resize(np.ascontiguousarray(simple), size, interpolation=cv2.INTER_AREA))
+def compared(ir: Floats, vis: Floats) -> Seen:
+    """Correlates two thumbnails, straight and mirrored, then their blocks."""
+    one, two = edges(ir), edges(vis)
+    (straight, shift), (mirrored, back) = peaks(one, two)
+    lead = math.log(max(straight, 1e-6) / max(mirrored, 1e-6))
+    found = blocks(one, two, shift)
+    fit = agree(found)
+    flipped = -math.inf
+    if lead < 0:
+        other = blocks(mirror(one), two, back)
+        flipped = kinship(-lead, strength(other, agree(other)))
+    return Seen(kinship(lead, strength(found, fit)), flipped, shift, found, fit)
 
 
-def mirror(maps: Floats) -> Floats:
-    """Edge maps with left and right exchanged; angles change their sign."""
-    return np.ascontiguousarray(maps[:, ::-1]) * np.array([1, -1, 1, -1], np.float32)
+def kinship(lead: float, strong: float) -> float:
+    """Log-odds that two pictures show one scene, from a logistic regression on real pairs, right and shuffled.
 
-
-def peaks(a: Floats, b: Floats) -> tuple[float, tuple[int, int], float, tuple[int, int]]:
-    """Correlates edge maps, straight and mirrored.
-
-    Returns:
-        Height and shift of the straight peak, the mirrored one's height against it, and its shift.
+    Args:
+        lead: Logarithm of the height of the straight peak against that of the mirrored one.
+        strong: Strength of the blocks' agreement.
     """
-    height, width = b.shape[:2]
-    shape = fft.next_fast_len(height * 4 // 3), fft.next_fast_len(width * 4 // 3)
-    fixed = [fft.fft2(z, shape) for z in planes(b)]
-    found = []
-    for maps in (a, mirror(a)):
-        product = sum(np.conj(fft.fft2(z, shape)) * f for z, f in zip(planes(maps), fixed, strict=True))
-        surface = fft.ifft2(product).real
-        row, column = (int(i) for i in np.unravel_index(int(surface.argmax()), surface.shape))
-        shift = column - shape[1] * (column > shape[1] // 2), row - shape[0] * (row > shape[0] // 2)
-        found.append((float(surface[row, column]), shift))
-    (straight, shift), (mirrored, back) = found
-    return straight, shift, mirrored / max(straight, 1e-9), back
+    return 5.9 * lead + 2.5 * strong - 4.4
 
 
-def agreement(a: Floats, b: Floats, shift: tuple[int, int]) -> tuple[float, Matrix]:
-    """How well blocks agree on a similarity near a shift, and that correction, from visible to infrared."""
-    height, width = b.shape[:2]
-    here = cv2.warpAffine(a, shifting(*shift)[:2], (width, height), flags=cv2.INTER_NEAREST)
-    both = cv2.warpAffine(np.ones((height, width), np.float32), shifting(*shift)[:2], (width, height))
-    found = surfaces(b, floats(here), floats(both), size=BLOCK, step=STEP, radius=RADIUS)
-    if len(found.centres) < 4:
-        return 0.0, np.eye(3)
-    step = agree(found, "similarity", widths=WIDTHS, extent=float(np.hypot(width, height)) / 2)
-    return strength(support(found, step)), step
+def told(seen: Seen, size: Size) -> Look:
+    """The verdict of one look, and the shifts in pixels of the visible picture."""
+    if seen.kin_mirrored > max(LIKELY, seen.kin):
+        return Look("mirrored")
+    if seen.kin < UNLIKELY:
+        return Look("foreign")
+    if seen.kin < LIKELY:
+        return Look("unsure")
+    thumb, up = seen.blocks.size, size[0] / seen.blocks.size[0]
+    x, y = np.vstack([[middle(thumb)], corners(thumb)]).T
+    off = (seen.whole - seen.fit.at(x + 1j * y)) * up
+    largest, shift = float(abs(off).max()), (float(off[0].real), float(off[0].imag))
+    return Look("shifted" if largest > tolerance(size) + MARGIN * up and clearly(seen) else "aligned", shift, largest)
+
+
+def clearly(seen: Seen) -> bool:
+    """Whether the pictures fit clearly worse as they lie than as the blocks say."""
+    centres = seen.blocks.centres
+    as_they_lie = likeness(seen.blocks, np.full(len(centres), seen.whole))
+    return as_they_lie < CLEARLY * likeness(seen.blocks, seen.fit.at(centres))

@@ -15,12 +15,12 @@ from cmmdl.align.geometry import Matrix, Size, corner_error, moved
 NEAR = 2.0
 """Distance in pixels of the working grid within which a block's own best place counts as agreeing."""
 
-STRONG = 2.4
+STRONG = 2.2
 """Strength at which a transform is as likely right as wrong."""
 APART = 4.0
 """The same of the distance between halves, in pixels of the grid."""
-ASTRAY = 5.0
-"""The same of the distance after the way back."""
+ASTRAY = 2.0
+"""The same of the distance after the way back, for each unit of strength: where many blocks agree, it says less."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ def confidence(seen: Evidence, back: float) -> float:
         back: Distance at the corners between the transform and that found backwards from a disturbed start, in
             pixels of a picture 512 wide.
     """
-    terms = (STRONG / max(strength(seen.support), 1e-3), seen.halves / APART, back / ASTRAY)
+    strong = max(strength(seen.support), 1e-3)
+    terms = (STRONG / strong, seen.halves / APART, back / (ASTRAY * strong))
     return float(np.prod([1 / (1 + min(term, 1e3) ** 6) for term in terms]))
 
 

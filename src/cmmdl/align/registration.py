@@ -27,6 +27,12 @@ LIKELY = ("ok", "low_confidence")
 """Status of a transform that blocks agree on beyond chance."""
 PLAUSIBLE = 0.4
 """Score of a guess that is worth a closer look."""
+CLEAR = 1.3
+"""Score of a guess after which no other is looked at."""
+ROUNDS, RISE = 3, 0.05
+"""Further rounds of a guess that is not clear, as long as its score rises by this."""
+SMALL = 1.0
+"""Correction in pixels of the grid after which no further round is made."""
 GATE = 0.5
 """Confidence from which an answer is given as sure."""
 CHANCE = 2.0
@@ -66,7 +72,7 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
         return replace(plain, status="too_little_structure")
     near = search_near(a, b)
     found = settled(a, b, near, warp, plain)
-    if found.status in ("foreign", "degenerate"):
+    if not found.ok:
         if looks_mirrored(a, b, near.score, plain):
             return replace(plain, status="mirrored")
         found = max(found, settled(a, b, search_wide(a, b), warp, plain), key=lambda one: one.confidence)
@@ -78,12 +84,12 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
 def search_near(ir: Plane, vis: Plane) -> Guess:
     """The best transform near plain resizing."""
     search = Search(ir, vis, 160)
-    return refined(ir, vis, starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 4, reach=0.3))
+    return refined(ir, vis, starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 4, reach=0.3), 2)
 
 
 def search_wide(ir: Plane, vis: Plane) -> Guess:
     """The best transform between pictures of unlike fields of view, either one the wider."""
-    search = Search(ir, vis, 144)
+    search = Search(ir, vis, 120)
     return refined(ir, vis, starts(search, scales(0.35, 0.79, 1.1) + scales(1.26, 2.2, 1.1), (-5, 0, 5), 3))
 
 
@@ -115,14 +121,29 @@ def starts(
     return kept
 
 
-def refined(ir: Plane, vis: Plane, found: list[Start]) -> Guess:
-    """The best of some starts after a round at low resolution."""
-    best = Guess(resizing(ir.size, vis.size), 0.0)
+def refined(ir: Plane, vis: Plane, found: list[Start], further: int = 0) -> Guess:
+    """The best of some starts after a round at low resolution; where none is clear, the best few climb further."""
+    guesses = [Guess(resizing(ir.size, vis.size), 0.0)]
     for start in found:
-        better = refine(ir, vis, start.matrix, "similarity", ROUGH)
-        if better is not None and sane(better.matrix, ir.size):
-            best = max(best, Guess(better.matrix, better.score), key=lambda guess: guess.score)
-    return best
+        guesses.append(climbed(ir, vis, Guess(start.matrix, 0.0)))
+        if guesses[-1].score > CLEAR:
+            return guesses[-1]
+    guesses.sort(key=lambda guess: guess.score, reverse=True)
+    for place, guess in enumerate(guesses[:further]):
+        for _ in range(ROUNDS):
+            better = climbed(ir, vis, guess)
+            if better.score < guess.score + RISE:
+                break
+            guesses[place] = guess = better
+    return max(guesses, key=lambda guess: guess.score)
+
+
+def climbed(ir: Plane, vis: Plane, guess: Guess) -> Guess:
+    """A guess after one round at low resolution; of score 0 where that leads nowhere."""
+    better = refine(ir, vis, guess.matrix, "similarity", ROUGH)
+    if better is None or not sane(better.matrix, ir.size):
+        return Guess(guess.matrix, 0.0)
+    return Guess(better.matrix, better.score)
 
 
 def looks_mirrored(ir: Plane, vis: Plane, other: float, plain: Alignment) -> bool:
@@ -145,6 +166,8 @@ def settled(ir: Plane, vis: Plane, guess: Guess, warp: str | None, plain: Alignm
         if found is None or not sane(found.matrix, ir.size):
             return replace(plain, status="degenerate", matrix=matrix)
         before, matrix = matrix, found.matrix
+        if corner_error(found.step, np.eye(3), found.size) < SMALL:
+            break
     assert found is not None
     if warp is None:
         model, matrix = simplest(found, before, ir.size, vis.size)
@@ -154,12 +177,12 @@ def settled(ir: Plane, vis: Plane, guess: Guess, warp: str | None, plain: Alignm
 def judged(answer: Alignment, ir: Plane, vis: Plane, found: Refined) -> Alignment:
     """The answer with its confidence and status."""
     seen = evidence(found.surfaces, found.step, found.size)
+    if strength(seen.support) < CHANCE:
+        return replace(answer, status="foreign")
     sure = confidence(seen, way_back(answer.matrix, ir, vis))
     per_pixel = zoom(found.grid, found.size)
-    if sure >= GATE:
-        status = "ok" if seen.spread > LEAST_SPREAD else "degenerate"
-    else:
-        status = "foreign" if strength(seen.support) < CHANCE else "low_confidence"
+    placed = "ok" if seen.spread > LEAST_SPREAD else "degenerate"
+    status = placed if sure >= GATE else "low_confidence"
     return replace(answer, status=status, confidence=sure, residual_px=min(seen.residual * per_pixel, 999.0))
 
 
@@ -171,7 +194,10 @@ def way_back(matrix: Matrix, ir: Plane, vis: Plane) -> float:
     """
     unit = vis.size[0] / 512
     disturbed: Matrix = shifting(6 * unit, -5 * unit) @ turning(1.5, 1.015, middle(vis.size)) @ matrix
-    back = refine(vis, ir, inverse(disturbed), "affine", ROUGH)
-    if back is None or not sane(back.matrix, vis.size):
-        return float("inf")
-    return corner_error(inverse(back.matrix), matrix, ir.size) / unit
+    back = inverse(disturbed)
+    for _ in range(2):
+        better = refine(vis, ir, back, "affine", ROUGH)
+        if better is None or not sane(better.matrix, vis.size):
+            return float("inf")
+        back = better.matrix
+    return corner_error(inverse(back), matrix, ir.size) / unit

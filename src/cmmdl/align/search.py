@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from cmmdl.align.geometry import inverse, resizing
+from cmmdl.align.geometry import Matrix, inverse, middle, resizing, shifting, turning
 from cmmdl.align.maps import Floats, Plane, floats, small, structure
+
+Spectrum = NDArray[np.complex64]
 
 LEAST_OVERLAP = 0.4
 """Share of the shorter side that must lie on the other picture."""
@@ -34,44 +36,50 @@ class Start:
     degrees: float
 
 
-class Spectra:
-    """A picture's edge maps and their energy in the Fourier domain."""
-
-    def __init__(self, maps: Floats, known: Floats, shape: tuple[int, int]) -> None:
-        self.maps = [fft.fft2(maps[..., i] + 1j * maps[..., i + 1], shape) for i in (0, 2)]
-        energy = (maps * maps).sum(axis=2)
-        self.total = float(energy.sum())
-        self.area = float(known.sum())
-        self.energy = fft.rfft2(energy, shape)
-        self.known = fft.rfft2(known, shape)
+def spectra(maps: Floats, shape: tuple[int, int]) -> list[Spectrum]:
+    """A picture's edge maps in the Fourier domain: the doubled angle, and the quadrupled."""
+    return [fft.fft2(maps[..., i] + 1j * maps[..., i + 1], shape) for i in (0, 2)]
 
 
-def correlation(a: Spectra, b: Spectra, shape: tuple[int, int]) -> tuple[Floats, Floats]:
-    """Normalised correlation at every shift of ``a`` over ``b``, and the overlap in pixels."""
-    product = fft.ifft2(sum(np.conj(x) * y for x, y in zip(a.maps, b.maps, strict=True))).real
-    under_a = fft.irfft2(np.conj(a.known) * b.energy, shape)
-    under_b = fft.irfft2(np.conj(a.energy) * b.known, shape)
-    overlap = fft.irfft2(np.conj(a.known) * b.known, shape)
-    least = 0.1 * min(a.total, b.total)
-    energy = np.sqrt((np.maximum(under_a, 0) + least) * (np.maximum(under_b, 0) + least))
-    return (product / np.sqrt(np.maximum(energy, 1e-6))).astype(np.float32), overlap.astype(np.float32)
+@dataclass(frozen=True)
+class Norm:
+    """What correlations of two pictures are divided by.
+
+    Attributes:
+        root: ``(height, width)`` root of the product of both energies in the overlap at every shift.
+        enough: ``(height, width)`` whether the overlap is large enough.
+    """
+
+    root: Floats
+    enough: NDArray[np.bool_]
 
 
-def turned(maps: Floats, known: Floats, degrees: float) -> tuple[Floats, Floats, NDArray[np.float64]]:
-    """Edge maps turned about the middle onto a canvas that holds them, their known pixels, and the 3x3 matrix."""
-    height, width = known.shape
-    angle = np.deg2rad(degrees)
-    c, s = np.cos(angle), np.sin(angle)
-    wide, high = int(np.ceil(width * abs(c) + height * abs(s))), int(np.ceil(width * abs(s) + height * abs(c)))
-    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    middle = np.array([(width - 1) / 2, (height - 1) / 2, 1])
-    turn[:2, 2] = np.array([(wide - 1) / 2, (high - 1) / 2]) - (turn @ middle)[:2]
-    moved = cv2.warpAffine(maps, turn[:2], (wide, high))
-    phases = np.exp(1j * angle * np.array([2, 4]))
-    for i, phase in zip((0, 2), phases, strict=True):
-        plane = (moved[..., i] + 1j * moved[..., i + 1]) * phase
+def norm(ir: Floats, ir_known: Floats, vis: Floats, vis_known: Floats, shape: tuple[int, int]) -> Norm:
+    """The :class:`Norm` of edge maps ``(height, width, 4)`` at every shift of one over the other."""
+    (energy, known), (other, visible) = (
+        [fft.rfft2(values, shape) for values in ((maps * maps).sum(axis=2), pixels)]
+        for maps, pixels in ((ir, ir_known), (vis, vis_known))
+    )
+    of_vis, of_ir, overlap = (
+        fft.irfft2(np.conj(a) * b, shape) for a, b in ((known, other), (energy, visible), (known, visible))
+    )
+    least = 0.1 * min(energy[0, 0].real, other[0, 0].real)
+    root = np.sqrt((np.maximum(of_vis, 0) + least) * (np.maximum(of_ir, 0) + least))
+    enough = overlap >= LEAST_OVERLAP * min(ir_known.sum(), vis_known.sum())
+    return Norm(floats(np.maximum(root, 1e-6)), enough)
+
+
+def turned(maps: Floats, degrees: float) -> tuple[Floats, Matrix]:
+    """Edge maps turned about the middle by a few degrees within their frame, and the 3x3 matrix."""
+    size = maps.shape[1], maps.shape[0]
+    turn = turning(degrees, 1.0, middle(size))
+    if not degrees:
+        return maps, turn
+    moved = cv2.warpAffine(maps, turn[:2], size)
+    for i, times in ((0, 2), (2, 4)):
+        plane = (moved[..., i] + 1j * moved[..., i + 1]) * np.exp(1j * times * np.deg2rad(degrees))
         moved[..., i], moved[..., i + 1] = plane.real, plane.imag
-    return floats(moved), floats(cv2.warpAffine(known, turn[:2], (wide, high)) > 0.5), turn.astype(np.float64)
+    return floats(moved), turn
 
 
 def peaks(surface: Floats, count: int, apart: int = 4) -> list[tuple[int, int, float]]:
@@ -96,7 +104,6 @@ class Search:
     def __init__(self, ir: Plane, vis: Plane, long_side: int) -> None:
         self.ir, self.vis, self.long_side = ir, vis, long_side
         self.reduced = [small(one, min(1.0, 2.5 * long_side / max(one.size))) for one in (ir, vis)]
-        self.ready: dict[tuple[int, int, int, int], Spectra] = {}
 
     def at(self, ratio: float, angles: tuple[float, ...], count: int = 3) -> Iterator[Start]:
         """The best places for one scale and several angles."""
@@ -106,22 +113,17 @@ class Search:
         vis = small(self.reduced[1], shrunk * self.vis.size[0] / self.reduced[1].size[0])
         to_vis = inverse(resizing(self.vis.size, vis.size))
         from_ir = resizing(self.ir.size, ir.size)
-        maps = structure(ir.grey, ir.known)
-        visible = structure(vis.grey, vis.known)
+        maps, visible = structure(ir.grey, ir.known), structure(vis.grey, vis.known)
+        shape = padded(ir.known.shape, vis.known.shape)
+        fixed, scale = spectra(visible, shape), norm(maps, ir.known, visible, vis.known, shape)
         for degrees in angles:
-            moved, known, turn = turned(maps, ir.known, degrees)
-            shape = padded(known.shape, vis.known.shape)
-            key = (*shape, *vis.size)
-            if key not in self.ready:
-                self.ready[key] = Spectra(visible, vis.known, shape)
-            a, b = Spectra(moved, known, shape), self.ready[key]
-            surface, overlap = correlation(a, b, shape)
-            surface[overlap < LEAST_OVERLAP * min(a.area, b.area)] = -1
-            for row, column, value in peaks(surface, count):
+            moved, turn = turned(maps, degrees)
+            product = sum(np.conj(a) * b for a, b in zip(spectra(moved, shape), fixed, strict=True))
+            surface = np.where(scale.enough, fft.ifft2(product).real / scale.root, -1)
+            for row, column, value in peaks(floats(surface), count):
                 y = row if row < vis.size[1] else row - shape[0]
                 x = column if column < vis.size[0] else column - shape[1]
-                shift = np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
-                yield Start(to_vis @ shift @ turn @ from_ir, value, ratio, degrees)
+                yield Start(to_vis @ shifting(x, y) @ turn @ from_ir, value, ratio, degrees)
 
 
 def padded(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, int]:

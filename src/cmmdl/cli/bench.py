@@ -57,7 +57,7 @@ PATH = click.Path(path_type=Path, dir_okay=False)
     type=click.FloatRange(0, min_open=True),
     default=600,
     show_default=True,
-    help="Seconds that each process may take.",
+    help="Most seconds a process may take.",
 )
 @click.option("--baseline", metavar="ROW", help="Show how many times as fast rows are as this one, e.g. torch.")
 @click.option("--json", "json_file", type=PATH, help="Write everything that was measured.")

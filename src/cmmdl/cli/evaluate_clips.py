@@ -25,7 +25,7 @@ def clip_score_options(command: Command) -> Command:
             "--offset",
             type=float,
             metavar="SECONDS",
-            help="Clips: the infrared one began so much later.",
+            help="Clips: how much later the infrared one started.",
         ),
         click.option(
             "--every",
@@ -36,7 +36,7 @@ def clip_score_options(command: Command) -> Command:
         click.option(
             "--fps",
             type=click.FloatRange(0, min_open=True),
-            help="Clips: of numbered pictures, pages  [default: 25]",
+            help="Clips: frames a second of numbered pictures and pages  [default: 25]",
         ),
     ):
         command = option(command)

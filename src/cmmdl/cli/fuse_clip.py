@@ -67,7 +67,7 @@ class _Size(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         width, _, height = str(value).partition("x")
         if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-            self.fail(f"{value!r} is no size; give width and height, such as 640x480", param, ctx)
+            self.fail(f"{value!r} is not a size; give width and height, such as 640x480", param, ctx)
         return int(width), int(height)
 
 
@@ -79,7 +79,7 @@ def clip_options(command: Command) -> Command:
                 "--offset",
                 type=float,
                 metavar="SECONDS",
-                help="Clips: the infrared one was started so much after the visible one.",
+                help="Clips: how much later the infrared one started.",
             ),
             click.option(
                 "--steady", is_flag=True, help="Clips: average noise and flicker along the motion, where it is sure."
@@ -94,7 +94,10 @@ def clip_options(command: Command) -> Command:
             click.option("--bits", type=click.Choice(["8", "10"]), help="Clips: bits a channel  [default: 8]"),
             click.option("--no-sound", is_flag=True, help="Clips: leave the sound of the visible clip out."),
             click.option(
-                "--duration", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Clips: stop after that."
+                "--duration",
+                type=click.FloatRange(0, min_open=True),
+                metavar="SECONDS",
+                help="Clips: how much to fuse.",
             ),
             click.option(
                 "--fps",
@@ -229,7 +232,7 @@ def _checked(ir: Path | str, vis: Path | str, out: Path, options: dict[str, Any]
 
     to_pipe, to_folder = str(out) == "-", _is_folder(out)
     if out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
-        raise UsageError(f"{out} is one picture; clips go into a video such as fused.mp4, a folder, or - (a pipe)")
+        raise UsageError(f"{out} is a single picture; clips go into a video such as fused.mp4, a folder, or - (a pipe)")
     if not to_pipe and out.exists() and any(_same(out, side) for side in (ir, vis)):
         raise UsageError(f"{out} is one of the two inputs; give another name with -o")
     if options["out_pixel"] and not to_pipe:
@@ -244,7 +247,7 @@ def _checked(ir: Path | str, vis: Path | str, out: Path, options: dict[str, Any]
         raise UsageError(f"{codec.name} has 8 or 10 bits: give --bits 10, or --codec ffv1 for --depth uint16")
     if pair.depth == "float32":
         raise UsageError(
-            "a video holds no floats; give --depth uint16 with --codec ffv1, or a folder with --format tif"
+            "a video cannot hold floats; give --depth uint16 with --codec ffv1, or a folder with --format tif"
         )
     if codec.quality is None:
         return pair

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 _OPTIONS = (
-    click.option("--emissivity", type=float, metavar="E", help="Of the surface, 0.01 to 1, in place of what a "
+    click.option("--emissivity", type=float, metavar="E", help="Emissivity, 0.01 to 1, instead of what a "
                  "radiometric file states."),
-    click.option("--distance", type=float, metavar="M", help="To the surface in m, likewise."),
+    click.option("--distance", type=float, metavar="M", help="Distance in m, likewise."),
     click.option("--reflected", type=float, metavar="C", help="Reflected temperature in °C, likewise."),
-    click.option("--humidity", type=float, metavar="PERCENT", help="Of the air, 0 to 100, likewise."),
+    click.option("--humidity", type=float, metavar="PERCENT", help="Relative humidity, 0 to 100, likewise."),
     click.option("--temperature", type=SOURCE, metavar="OUT.tif", help="Write °C on the pixels of the result as float "
                  "TIFF; for folders a folder that gets STEM.temperature.tif."),
     click.option("--report", type=_FILE, metavar="OUT.json", help="Write range, mean, hottest and coldest spot; for "
@@ -39,8 +39,8 @@ _OPTIONS = (
     click.option("--palette", is_flag=False, flag_value="bluegold", metavar="[NAME]", help="Paint temperatures: "
                  "bluegold (safe for colour-blind readers), iron, inferno, rainbow, arctic, cividis, viridis, turbo, "
                  "or own for the file's own."),
-    click.option("--alarm", metavar="above:T", help="Paint only these: above:60, below:5 or between:36:38."),
-    click.option("--unit", type=click.Choice(["C", "F", "K"]), help="Of legend, alarm and report.  [default: C]"),
+    click.option("--alarm", metavar="above:T", help="Paint only what is above:60, below:5 or between:36:38."),
+    click.option("--unit", type=click.Choice(["C", "F", "K"]), help="Unit of legend, alarm and report.  [default: C]"),
     click.option("--no-legend", is_flag=True, help="No legend beside a painted picture."),
     click.option("--ir-palette", default="auto", show_default=True, metavar="NAME", help="Palette that the infrared "
                  "picture is painted in, to take its values back: auto, none, a name, or a radiometric file with it."),
@@ -119,16 +119,13 @@ def model_of(options: dict[str, Any]) -> str | nn.Module:
 def settle_range(pairs: list[Pair], options: dict[str, Any], note: Note) -> None:
     """Takes one infrared range for a run of temperatures, in place, and says it as an option to copy."""
     from cmmdl.files.notes import ResultNote
-    from cmmdl.files.ranges import text_of
-    from cmmdl.fusion.sources import shared_span
+    from cmmdl.fusion.sources import settled_celsius
 
     if options["ir_range"] not in (None, "auto") or options["split"]:
         return
-    span = shared_span([pair.ir for pair in pairs], options["conditions"])
-    if span is not None:
-        options["ir_range"] = text_of(*span)
-        said = f"{span[0]:g} to {span[1]:g} °C are taken as black and white"
-        note(ResultNote(f"{said}; the same again: --ir-range {text_of(*span)}"))
+    if settled := settled_celsius([pair.ir for pair in pairs], options["conditions"]):
+        options["ir_range"], said = settled
+        note(ResultNote(said))
 
 
 def target_folders(out: Path, options: dict[str, Any]) -> list[Path]:
@@ -171,7 +168,7 @@ def _kept_lines(options: dict[str, Any], done: set[str]) -> list[str]:
     try:
         return [line for line in lines if json.loads(line)["file"] not in done]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no report of an earlier run; give --report another name") from error
+        raise UserError(f"{path} is not the report of an earlier run; give --report another name") from error
 
 
 def _conditions(options: dict[str, Any]) -> Conditions:

@@ -59,8 +59,8 @@ def _echo_list(cards: tuple[ModelCard, ...]) -> None:
 
 def _echo_card(card: ModelCard) -> None:
     """What is known of one model."""
-    rows = [("name", card.name), ("what", card.description), ("licence", card.licence)]
-    rows += [("trained on", card.trained_on), ("file", card.file), ("sha256", card.sha256)]
+    rows = [("name", card.name), ("what", card.description), ("good at", card.good_at), ("bad at", card.bad_at)]
+    rows += [("licence", card.licence), ("trained on", card.trained_on), ("file", card.file), ("sha256", card.sha256)]
     rows += [(f"on {data}", _numbers(scores)) for data, scores in (card.scores or {}).items()]
     indent = max(len(title) for title, _ in rows) + 2
     for title, text in rows:

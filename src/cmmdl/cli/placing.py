@@ -54,7 +54,7 @@ _OPTIONS = (
         "--transform",
         type=click.Path(path_type=Path, readable=False),
         metavar="FILE",
-        help="Lay them as this file of `cmmdl align --save` says.",
+        help="Use the transform that `cmmdl align --save` wrote to this file.",
     ),
     click.option(
         "--shift", type=Shift(), default="0,0", help="Move infrared right and down, in pixels of the visible picture."

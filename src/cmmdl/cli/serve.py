@@ -25,7 +25,7 @@ from cmmdl.errors import UserError
     "--queue", type=click.IntRange(1), default=8, show_default=True, help="Fusions that may wait; more get 503."
 )
 @click.option(
-    "--seconds", type=click.FloatRange(0), default=120, show_default=True, help="Longest fusion; 0 is no limit."
+    "--seconds", type=click.FloatRange(0), default=120, show_default=True, help="Longest fusion; 0 means no limit."
 )
 @click.option("--threads", type=click.IntRange(1), help="CPU threads  [default: all cores]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
@@ -46,9 +46,8 @@ def command(models: tuple[str, ...], max_file: int, **given: Any) -> None:
       curl -F ir=@ir.png -F vis=@vis.png http://127.0.0.1:8000/fuse -o fused.png
     """  # noqa: D301
     try:
-        import uvicorn
-
         from cmmdl.serve.app import create_app
+        from cmmdl.serve.listening import listen
     except ImportError as error:
         raise UserError('the server is not installed: pip install "cmmdl[serve]"') from error
     from cmmdl.files.reading import quiet_decoders
@@ -61,8 +60,6 @@ def command(models: tuple[str, ...], max_file: int, **given: Any) -> None:
     app = create_app(settings)
     if settings.host not in ("127.0.0.1", "localhost", "::1"):
         click.echo(f"note: reachable from every computer that reaches {settings.host}; there is no login", err=True)
-    config = uvicorn.Config(app, settings.host, settings.port, log_level="warning", server_header=False)
-    server = uvicorn.Server(config)
-    socket = config.bind_socket()
+    server, socket = listen(app, settings)
     click.echo(f"http://{settings.host}:{socket.getsockname()[1]} (Ctrl-C stops)", err=True)
     server.run([socket])

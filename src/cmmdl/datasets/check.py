@@ -99,7 +99,7 @@ def find_sets(folder: Path, naming: Naming = AS_FOUND) -> list[PairSet]:
         sets = [PairSet(folder.resolve().name, folder, folder)]
     if not sets:
         raise UserError(
-            f"{folder} holds no pairs; it needs folders ir and vis (or mri and ct, pet, spect), or NAME/ir ..., or "
+            f"{folder} contains no pairs; it needs folders ir and vis (or mri and ct, pet, spect), or NAME/ir ..., or "
             "pictures that --ir-name 'IR_*' --vis-name 'RGB_*' tell apart"
         )
     return sets

@@ -41,7 +41,7 @@ def is_float(pixels: Pixels) -> bool:
 def astype(pixels: Pixels, name: str) -> Pixels:
     """The same values in the type of that name; the array itself if it has that type.
 
-    A numpy array whose channels lie side by side comes out plane by plane; arithmetic on it is several times as fast.
+    A numpy array whose channels lie side by side comes out plane by plane: arithmetic on that is several times as fast.
     """
     if not is_tensor(pixels):
         return pixels if pixels.dtype == name else pixels.astype(name, order="C")

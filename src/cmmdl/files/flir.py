@@ -135,7 +135,7 @@ def raw_counts(records: Records) -> NDArray[np.uint16]:
     """
     path, record = records.path, records.get(RAW)
     if record is None:
-        raise UnreadableError(f"{path} holds no thermal picture; {AGAIN}, or export it as °C TIFF")
+        raise UnreadableError(f"{path} contains no thermal picture; {AGAIN}, or export it as °C TIFF")
     width, height = _stated_size(record)
     content = record[_HEADER:]
     if content.startswith(b"\x89PNG"):
@@ -198,7 +198,7 @@ def parameters(records: Records) -> dict[str, float]:
 
     record = records.get(CAMERA)
     if record is None or len(record) < 832:
-        raise UnreadableError(f"{records.path} holds no camera parameters; {AGAIN}, or export it as °C TIFF")
+        raise UnreadableError(f"{records.path} contains no camera parameters; {AGAIN}, or export it as °C TIFF")
     if record[:2] == b"\0\2":  # FLIR's programs write it back with the other byte order
         record = np.frombuffer(record[: len(record) // 4 * 4], "<u4").byteswap().tobytes()
     return parse_camera_info(io.BytesIO(record), (0, CAMERA, 0, len(record)))

@@ -39,7 +39,7 @@ _NIFTI = (
     "tifffile.imwrite('slice.tif', nibabel.load('{name}').get_fdata(dtype='float32')[:, :, 80])"
 )
 _DICOM = (
-    "is a DICOM file, which is not read; save its values as a TIFF, for example with pydicom and tifffile: "
+    "is a DICOM file, which cannot be read here; save its values as a TIFF, for example with pydicom and tifffile: "
     "tifffile.imwrite('picture.tif', pydicom.dcmread('{name}').pixel_array)"
 )
 _OTHERS = {

@@ -69,7 +69,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     except NotADirectoryError as error:
         raise UserError(f"{folder} is not a folder; give the folder that holds the pictures") from error
     except OSError as error:
-        raise UserError(f"{folder} cannot be listed ({error.strerror}); check the path and its rights") from error
+        raise UserError(f"{folder} cannot be listed ({error.strerror}); check the path and its permissions") from error
 
 
 def list_images(folder: str | Path, *, strip: str = "", recursive: bool = False) -> dict[str, Path]:

@@ -65,7 +65,8 @@ class Mark:
         rest = self.key(Found("", self.example, None)) or ""  # type: ignore[arg-type]
         if self.place == "inside":
             return f"*_{self.word}_*"
-        return self.example.replace(rest, "*", 1)
+        size = len(self.example) - len(rest)
+        return f"{self.example[:size]}*" if self.place == "first" else f"*{self.example[-size:]}"
 
 
 def _rest(stem: str, word: str, place: Place) -> str | None:

@@ -108,13 +108,13 @@ def embed(
     """
     if suffix == ".bmp":
         if kept:
-            note(".bmp holds no metadata: that of the picture is lost; write .png, .jpg, .tif or .webp to keep it")
+            note(".bmp cannot hold metadata: that of the picture is lost; write .png, .jpg, .tif or .webp to keep it")
         return data
     exif = _described(kept, history, size)
     if suffix in (".tif", ".tiff"):
         return _into_tiff(data, exif, kept, note)
     if kept.geo:
-        note(f"{suffix} holds no GeoTIFF tags: they are lost; write .tif to keep them")
+        note(f"{suffix} cannot hold GeoTIFF tags: they are lost; write .tif to keep them")
     if suffix == ".webp":
         exif = _with_resolution(exif, kept.dpi)
         return into_webp(data, ifd.block(exif) if exif else b"", kept.xmp, kept.icc, size)

@@ -167,7 +167,7 @@ def single_files(listed: Listed) -> tuple[dict[str, Path], list[str]]:
     for found in pictures:
         files.setdefault(found.where + found.stem, []).append(found)
     if not files:
-        raise UserError(f"{folder} holds no picture; give the folder that does")
+        raise UserError(f"{folder} contains no pictures; give the folder that does")
     doubled = _doubled(folder, files)
     return {key: files[key][0].path for key in sorted(files) if key not in doubled}, list(doubled.values())
 
@@ -225,7 +225,7 @@ def nothing_pairs(ir: Path | str, vis: Path | str, matched: Matched) -> str:
     for folder, side in ((ir, "ir"), (vis, "vis")):
         if examples[side] is None:
             return (
-                f"{folder} holds no picture of the {side} side; give the folder that does, "
+                f"{folder} contains no pictures of the {side} side; give the folder that does, "
                 "look into the folders below with --recursive, or say how names begin with --ir-name 'IR_*'"
             )
     one, two = (example for example in examples.values() if example)

@@ -179,7 +179,7 @@ def _ranged(pixels: Pixels, white: float | None, rule: RangeRule, side: Side, pi
     """The picture with its pixels, their range, and notes on both."""
     name, dtype, notes = picture.name, dtype_name(pixels), dict(picture.notes)
     if is_float(pixels) and not namespace(pixels).isfinite(pixels).all():
-        raise UnusableError(f"{name} holds NaN or infinite values; replace them (numpy.nan_to_num) first")
+        raise UnusableError(f"{name} contains NaN or infinite values; replace them (numpy.nan_to_num) first")
     if pixels.shape[1] in (2, 4):
         notes["alpha"] = f"{name}: alpha dropped ({pixels.shape[1]} channels)"
         pixels = pixels[:, : pixels.shape[1] - 1]

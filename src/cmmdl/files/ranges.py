@@ -120,7 +120,7 @@ def parse_range(given: Given, side: Side) -> RangeRule:
 
 
 def _none_of_these(given: object, side: Side) -> str:
-    return f"--{side}-range {given} is none of LOW:HIGH, LOW%:HIGH%, auto, each and type; give for example 7000:8500"
+    return f"--{side}-range {given} is not LOW:HIGH, LOW%:HIGH%, auto, each or type; give for example 7000:8500"
 
 
 def range_of(

@@ -67,7 +67,9 @@ def read_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS, gaps: bool =
         reason = " ".join(str(error).split())[:100] if told else "its header is broken"
         raise UnreadableError(f"{path} is truncated or damaged ({reason}); copy it again from its source") from error
     if not gaps and picture.array.dtype.kind == "f" and not np.isfinite(picture.array).all():
-        raise UnusableError(f"{path} holds NaN or infinite values; replace them (numpy.nan_to_num) and save it again")
+        raise UnusableError(
+            f"{path} contains NaN or infinite values; replace them (numpy.nan_to_num) and save it again"
+        )
     return picture
 
 

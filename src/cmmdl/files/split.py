@@ -7,11 +7,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from cmmdl.errors import UnreadableError, UnusableError
 from cmmdl.files.kinds import kind_of
+from cmmdl.files.tiff import open_tiff
 
 
 def read_rgbt(path: str | Path) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -47,7 +47,7 @@ def _decoded(path: Path) -> NDArray[Any]:
 
 def _tiff(path: Path) -> NDArray[Any]:
     try:
-        with tifffile.TiffFile(path) as file:
+        with open_tiff(path) as file:
             page = file.pages.first
             pixels = page.asarray()
     except Exception as error:

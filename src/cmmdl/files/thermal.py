@@ -135,7 +135,7 @@ def read_thermal(
         return _read_flir(path, conditions, note)
     if conditions.given:
         option = next(iter(conditions.given))
-        raise UnusableError(f"--{option} changes radiometric JPEGs only, and {path} is none; leave it out")
+        raise UnusableError(f"--{option} applies to radiometric JPEGs only, and {path} is not one; leave it out")
     return _read_celsius(path)
 
 
@@ -159,7 +159,7 @@ def check_celsius(celsius: NDArray[np.floating], name: str) -> None:
     """
     known = celsius[np.isfinite(celsius)]
     if not known.size:
-        raise UnusableError(f"{name} holds no temperature at all; check how it was exported")
+        raise UnusableError(f"{name} contains no temperatures at all; check how it was exported")
     low, high = float(known.min()), float(known.max())
     if low < ABSOLUTE_ZERO:
         raise UnusableError(f"{name} holds {low:.1f} °C, which is below absolute zero; check how it was exported")
@@ -235,19 +235,21 @@ _CAMERA = {"make": 271, "model": 272, "software": 305, "taken": 306}
 
 def _read_celsius(path: Path) -> Thermal:
     """A TIFF of floats; what it declares as missing becomes NaN."""
-    import tifffile
+    from cmmdl.files.tiff import open_tiff
 
     try:
-        with tifffile.TiffFile(path) as file:
+        with open_tiff(path) as file:
             page = file.pages.first
             values, missing = page.asarray(), page.tags.valueof("GDAL_NODATA")
     except OSError as error:
         raise UnreadableError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
     except Exception as error:
-        raise UnreadableError(f"{path} is no radiometric JPEG and no °C TIFF; convert it to one of these") from error
+        raise UnreadableError(
+            f"{path} is neither a radiometric JPEG nor a °C TIFF; convert it to one of these"
+        ) from error
     if values.dtype.kind != "f" or values.ndim != 2:
         raise UnusableError(
-            f"{path} holds {values.shape} {values.dtype}, which are no temperatures; "
+            f"{path} holds {values.shape} {values.dtype}, which are not temperatures; "
             "a °C TIFF has one channel of floats"
         )
     celsius = np.array(values, np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,16 @@ _ORIENTATION, _NO_DATA, _DNG = 274, 42113, 50706
 _METADATA = {34853: "GPS", 34665: "EXIF", 34675: "ICC profile", 700: "XMP", 34735: "GeoTIFF position"}
 
 
+@contextmanager
+def open_tiff(path: Path) -> Iterator[TiffFile]:
+    """A TIFF that is read by its handle: of a path tifffile resolves links, which files in memory do not survive."""
+    with path.open("rb") as handle, TiffFile(handle) as file:
+        yield file
+
+
 def needs_pillow(path: Path) -> bool:
     """Whether a TIFF holds printing colours, Lab or old JPEG colours, which Pillow turns into RGB."""
-    with TiffFile(path) as file:
+    with open_tiff(path) as file:
         page = _first(file)
         subsampled = page.photometric == PHOTOMETRIC.YCBCR and page.compression != COMPRESSION.JPEG
         return page.photometric in (PHOTOMETRIC.SEPARATED, PHOTOMETRIC.CIELAB) or subsampled
@@ -32,7 +41,7 @@ def read_tiff(path: Path, max_pixels: int) -> FilePicture:
         UserError: If it is too large, has bands that are neither grey, colour nor alpha, or is a raw photo.
         Exception: Whatever tifffile raises on a damaged file.
     """
-    with TiffFile(path) as file:
+    with open_tiff(path) as file:
         page = _first(file)
         check_size(path, page.imagewidth, page.imagelength, max_pixels)
         _check_kind(path, page)
@@ -89,7 +98,7 @@ def _alpha(path: Path, page: TiffPage) -> bool:
     if bands == colours + 1 and extra and extra[-1] in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA):
         return True
     ordinals = {2: "a second", 4: "a fourth"}
-    what = f"{ordinals[bands]} band that is no alpha" if bands == colours + 1 else f"{bands} bands"
+    what = f"{ordinals[bands]} band that is not alpha" if bands == colours + 1 else f"{bands} bands"
     raise UnreadableError(f"{path} has {what}; save grey (1 band) or RGB (3 bands), other bands as files of their own")
 
 

@@ -144,12 +144,12 @@ def _settled(fuser: Fuser, ir: Clip, vis: Clip, options: ClipOptions, note: Note
 
 
 def _pairing(ir: Clip, vis: Clip, offset: float, *, live: bool) -> Pairing | LivePairing:
-    """By the times in files, or by arrival."""
+    """By the times in files, or by arrival; what is piped goes with either."""
     sides = ir.facts, vis.facts
     if not live:
         return Pairing(ahead(ir.frames()), ahead(vis.frames()), sides, offset)
     for clip, other in ((ir, vis), (vis, ir)):
-        if not clip.facts.live:
+        if not (clip.facts.live or clip.facts.piped):
             raise UserError(
                 f"{other.facts.name} is live and {clip.facts.name} is a recording: nothing says which frames belong "
                 "together; give two recordings or two live sources"

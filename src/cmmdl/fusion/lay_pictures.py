@@ -92,7 +92,7 @@ def stored(path: str, ir_size: tuple[int, int], vis_size: tuple[int, int], name:
     found = _loaded(path, _changed(path))
     if not found.ok:
         raise UnusableError(
-            f"{path}: holds no sure transform (status {found.status}); write another with `cmmdl align`"
+            f"{path}: contains no reliable transform (status {found.status}); write another with `cmmdl align`"
         )
     if (found.ir_size, found.vis_size) == (ir_size, vis_size):
         return found

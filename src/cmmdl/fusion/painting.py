@@ -55,7 +55,8 @@ def parse_alarm(text: str) -> Alarm:
         raise UsageError(f"--alarm {text!r} is not above:T, below:T or between:T:T, such as between:36:38")
     if kind == "between" and not values[0] < values[1]:
         raise UsageError(
-            f"--alarm {text} is upside down; give the lower value first: between:{values[1]:g}:{values[0]:g}"
+            f"--alarm {text} has its values the wrong way round; give the lower value first: "
+            f"between:{values[1]:g}:{values[0]:g}"
         )
     return {
         "above": lambda: Alarm(values[0], np.inf),

@@ -65,7 +65,7 @@ class Products:
         if self.palette not in (None, OWN):
             paint_table(str(self.palette))
         if (self.spots or self.boxes) and not self.report:
-            raise UsageError("--spot and --box say what a report holds; give it a file with --report")
+            raise UsageError("--spot and --box add to a report; pass --report FILE")
 
     @property
     def paints(self) -> bool:
@@ -101,7 +101,7 @@ def check(laid: Laid, products: Products, options: FuseOptions, name: str) -> No
     """
     if laid.celsius is None and products.needs_celsius:
         raise UnusableError(
-            f"{name} holds no temperatures, which {products.needs_celsius} needs; "
+            f"{name} contains no temperatures, which {products.needs_celsius} needs; "
             "give a radiometric JPEG or a TIFF of floats in °C"
         )
     if laid.celsius is not None and products.report:

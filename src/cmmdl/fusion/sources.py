@@ -19,7 +19,7 @@ from cmmdl.files.levels import Range
 from cmmdl.files.notes import ResultNote
 from cmmdl.files.palettes import indexed_values, palette_by_name, recover, values_of
 from cmmdl.files.pictures import Picture, Source
-from cmmdl.files.ranges import parse_range
+from cmmdl.files.ranges import parse_range, text_of
 from cmmdl.files.split import read_rgbt
 from cmmdl.files.thermal import Conditions, Thermal, read_thermal
 from cmmdl.fusion.fitting import resized_to_fit
@@ -93,12 +93,12 @@ def _thermal(ir: AnySource, options: FuseOptions, note: Note, files: bool) -> Th
 
 def is_celsius_tiff(path: Path) -> bool:
     """Whether a TIFF has one channel of floats that can be °C and leave [0, 1]."""
-    import tifffile
+    from cmmdl.files.tiff import open_tiff
 
     if not path.is_file() or kind_of(path) != "tiff":
         return False
     try:
-        with tifffile.TiffFile(path) as file:
+        with open_tiff(path) as file:
             page = file.pages.first
             if page.dtype is None or page.dtype.kind != "f" or len(page.shape) != 2:
                 return False
@@ -139,6 +139,26 @@ def shared_span(paths: list[Path], conditions: Conditions) -> Range | None:
     return (round(low, 2), round(high, 2)) if round(low, 2) < round(high, 2) else (low, high)
 
 
+def settled_celsius(paths: list[Path], conditions: Conditions) -> tuple[str, str] | None:
+    """One range for a run of temperatures, and a note that says it as an option to copy.
+
+    Args:
+        paths: Infrared files.
+        conditions: How the scene was.
+
+    Returns:
+        For example ``"18.5:36.2"`` and the note; ``None`` if no file that can be read holds temperatures.
+
+    Raises:
+        UnusableError: If all temperatures are equal.
+    """
+    span = shared_span(paths, conditions)
+    if span is None:
+        return None
+    said = f"{span[0]:g} to {span[1]:g} °C are taken as black and white"
+    return text_of(*span), f"{said}; the same again: --ir-range {text_of(*span)}"
+
+
 def looked_at(count: int) -> range:
     """Which of so many files decide what means black and white for temperatures."""
     return range(0, count, max(1, -(-count // MOST)))
@@ -157,7 +177,7 @@ def _lay_temperatures(
 ) -> Laid:
     own = vis is None
     if own and thermal.photo is None:
-        raise UnusableError(f"{thermal.name} holds no photo; give the visible picture as the second file")
+        raise UnusableError(f"{thermal.name} contains no photo; give the visible picture as the second file")
     if not own:
         _refuse_as_visible(vis)
     photo = to_picture(thermal.photo if own else vis, "visible", options.vis_range)
@@ -178,20 +198,20 @@ def _range(thermal: Thermal, options: FuseOptions) -> Range | None:
 
 
 def _inverted(thermal: Thermal) -> Thermal:
-    raise UnusableError(f"{thermal.name} holds temperatures, of which black-hot is no option; leave out --invert-ir")
+    raise UnusableError(f"{thermal.name} holds temperatures, which cannot be black-hot; leave out --invert-ir")
 
 
 def not_radiometric(ir: AnySource, options: FuseOptions) -> str:
     """What is wrong with conditions for a picture that is no radiometric file."""
     option = next(iter(options.conditions.given))
     name = str(ir) if isinstance(ir, str | Path) else "the infrared picture"
-    return f"--{option} changes radiometric JPEGs only, and {name} is none; leave it out"
+    return f"--{option} applies to radiometric JPEGs only, and {name} is not one; leave it out"
 
 
 def _alone(ir: AnySource) -> str:
     name = str(ir) if isinstance(ir, str | Path) else "the infrared picture"
     return (
-        f"{name} is no radiometric JPEG with a photo inside; give the visible picture as the second file, "
+        f"{name} is not a radiometric JPEG with a photo inside; give the visible picture as the second file, "
         "or --split rgbt if its fourth channel is the thermal one"
     )
 

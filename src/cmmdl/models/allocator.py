@@ -16,13 +16,20 @@ import os
 import sys
 import threading
 import weakref
+from contextlib import suppress
 from math import prod
 
 import torch
 from torch import Tensor
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 """Numbers of the settings in glibc's ``malloc.h``."""
+
+_HUGE_PAGE = 2 * 2**20
+"""Bytes of the larger pages of x86-64 and of most other systems."""
+
+_HEAP = 256 * 2**20
+"""Bytes of the heap that are to lie in such pages: what the bands of several threads take for a while."""
 
 _GRAIN = 2 * 2**20
 """Places are a multiple of this: a map and its spectrum, which is a little larger, then fit into the same ones."""
@@ -41,9 +48,9 @@ def reuse_memory() -> bool:
     """Makes the C library keep freed memory for reuse, and `room` likewise.
 
     It holds for the whole process; `Fuser` does it on a CPU. Large blocks come from the heap (``M_MMAP_MAX`` = 0),
-    whose end is grown in steps of 16 MiB and never given back. The price is that the process keeps its peak of memory
-    until it ends. Transparent huge pages on top made no difference to the time and, by their alignment, cost half as
-    much memory again.
+    whose end is grown in steps of 16 MiB and never given back. All threads share one heap, so that one uses what
+    another has freed, and it lies in huge pages where the system gives them on request: with small ones the processor
+    looks up addresses where it could compute. The price is that the process keeps its peak of memory until it ends.
 
     Returns:
         Whether it was done; ``False`` where the C library is not glibc.
@@ -54,10 +61,24 @@ def reuse_memory() -> bool:
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):
         return False
-    if _kept is None:
-        _kept = []
-    settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1, _TOP_PAD: 16 * 2**20}
-    return all([library.mallopt(name, value) == 1 for name, value in settings.items()])
+    known, _kept = _kept is not None, [] if _kept is None else _kept
+    settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1, _TOP_PAD: 16 * 2**20, _ARENA_MAX: 1}
+    done = all([library.mallopt(name, value) == 1 for name, value in settings.items()])
+    if done and not known:
+        _grow_in_huge_pages(library)
+    return done
+
+
+def _grow_in_huge_pages(library: ctypes.CDLL) -> None:
+    """Grows the heap by a block that is freed at once: the pages are taken when they are first written to."""
+    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    library.free.restype, library.free.argtypes = None, [ctypes.c_void_p]
+    library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    block = library.malloc(_HEAP)
+    if block:
+        start, stop = -(-block // _HUGE_PAGE) * _HUGE_PAGE, (block + _HEAP) // _HUGE_PAGE * _HUGE_PAGE
+        library.madvise(start, stop - start, mmap.MADV_HUGEPAGE)
+        library.free(block)
 
 
 def room(size: tuple[int, ...], dtype: torch.dtype, memory_format: torch.memory_format) -> Tensor:
@@ -92,7 +113,10 @@ def _take(kept: list[mmap.mmap], needed: int) -> mmap.mmap:
         for place in [place for place in kept if len(place) < needed]:
             kept.remove(place)
     private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # or forked processes would compute in the same pages
-    return mmap.mmap(-1, -(-needed // _GRAIN) * _GRAIN, flags=private)
+    place = mmap.mmap(-1, -(-needed // _GRAIN) * _GRAIN, flags=private)
+    with suppress(OSError):  # where the kernel has no huge pages
+        place.madvise(mmap.MADV_HUGEPAGE)
+    return place
 
 
 def _after_fork() -> None:

@@ -37,6 +37,7 @@ from cmmdl.models.layers import (
     sum_of_convs,
     without_autocast,
 )
+from cmmdl.models.onednn import gated, relu6_depthwise, relu6_pointwise
 
 if TYPE_CHECKING:
     from cmmdl.models.cmmdl import (
@@ -174,7 +175,8 @@ def project(block: RestormerBlock, x: Tensor, maps: list[Tensor]) -> list[Tensor
 
     def work(band: Band) -> list[Tensor]:
         sums = []
-        for few, (q, k, *kept) in projections(band, x, normed, weights, kernels):
+        for few, lines in projections(band, x, normed, weights):
+            q, k, *kept = (depthwise(line, kernel) for line, kernel in zip(lines, kernels, strict=True))
             for m, part in zip(maps, kept, strict=True):
                 few.put(m, part)
             sums.append(products(q, k))
@@ -188,8 +190,8 @@ def convolve(sfca: SFCA, u: Tensor, v: Tensor, to_key: Tensor) -> None:
     key, weight, kernel = planar(u), lowered(to_key), lowered(sfca.kv_conv.weight[: sfca.width])
 
     def work(band: Band) -> None:
-        for few, (part,) in projections(band, v, lambda rows: rows.of(v), [weight], [kernel]):
-            few.put(key, part)
+        for few, (line,) in projections(band, v, lambda rows: rows.of(v), [weight]):
+            few.put(key, depthwise(line, kernel))
 
     share(work, bands(u))
     over_channels(sfca.fourier.convolve, u, key, into=u)
@@ -201,7 +203,8 @@ def join(sfca: SFCA, x: Tensor, v: Tensor, r: Tensor, matrix: Tensor, to_value: 
     mix, out = lowered(matrix), lowered(sfca.project_frequency.weight)
 
     def work(band: Band) -> None:
-        for few, (value,) in projections(band, v, lambda rows: rows.of(v), [weight], [kernel]):
+        for few, (line,) in projections(band, v, lambda rows: rows.of(v), [weight]):
+            value = depthwise(line, kernel)
             normed = lowered(sfca.norm(few.of(r).contiguous(memory_format=torch.channels_last)))
             add_product(few.of(x), few.of(v), mix)
             add_product(few.of(x), value.mul_(normed), out)
@@ -219,9 +222,9 @@ def feed_forward(block: RestormerBlock, x: Tensor) -> Tensor:
         return lowered(block.norm2(rows.of(x)))
 
     def work(band: Band) -> None:
-        for few, (a, b) in projections(band, x, normed, weights, kernels):
+        for few, (a, b) in projections(band, x, normed, weights):
             few.put(y, few.of(x))
-            add_product(few.of(y), F.gelu(a).mul_(b), out)
+            add_product(few.of(y), gated(a, kernels[0], b, kernels[1]), out)
 
     share(work, bands(x))
     return y
@@ -331,8 +334,7 @@ def subnetworks(nets: list[SubNetwork], x: Tensor, rows: Band) -> list[Tensor]:
         for layers in zip(*((net.expand, net.depthwise) for net in nets), strict=True)
     )
     around = lowered(reflect_border(x, *rows.ends()))
-    hidden = pointwise(around, lowered(expand)).clamp_(0, 6)
-    hidden = F.conv2d(hidden, lowered(kernel), groups=len(kernel)).clamp_(0, 6)
+    hidden = relu6_depthwise(relu6_pointwise(around, lowered(expand)), lowered(kernel))
     parts = hidden.chunk(len(nets), dim=1)
     centre = rows.inner().cut(x, rows)
     return [plus_product(centre, part, lowered(net.project.weight)) for part, net in zip(parts, nets, strict=True)]
@@ -394,7 +396,9 @@ class Band:
         return x[:, :, self.top : self.bottom]
 
     def put(self, x: Tensor, part: Tensor) -> None:
-        """Writes them."""
+        """Writes them; a channels-last part of a planar map is transposed as a matrix, in half the time of a copy."""
+        if x.stride(1) != 1 and part.stride(1) == 1 and part.shape[1] > 1:
+            part = pixels(part).t().contiguous().view(part.shape)
         x[:, :, self.top : self.bottom] = part
 
     def cut(self, part: Tensor, rows: Band) -> Tensor:
@@ -431,23 +435,23 @@ def bands(x: Tensor, halo: int = 1) -> list[Band]:
 
 
 def projections(
-    band: Band, x: Tensor, source: Callable[[Band], Tensor], weights: Sequence[Tensor], kernels: Sequence[Tensor]
+    band: Band, x: Tensor, source: Callable[[Band], Tensor], weights: Sequence[Tensor]
 ) -> Iterator[tuple[Band, list[Tensor]]]:
-    """Depthwise 3x3 convolutions of 1x1 convolutions of the same map, a few rows of a band after the other.
+    """1x1 convolutions of the same map for the depthwise 3x3 ones that follow, a few rows of a band after the other.
 
-    Between them the last two rows are kept, which the next ones need: no row of a band is computed twice.
+    The last two rows are kept, which the next ones need: no row of a band is computed twice.
 
     Args:
-        band: Of which the results are.
+        band: Of which the depthwise convolutions' results are.
         x: A whole map as wide as what is convolved.
         source: Gives rows of what is convolved.
         weights: Of the 1x1 convolutions.
-        kernels: Of the depthwise ones that follow them.
 
     Yields:
-        A few rows of the band, and the results there.
+        A few rows of the band, and the 1x1 convolutions there, with a row more above and below, 0 beyond the picture.
     """
     count = max(FEW_PIXELS // x.shape[-1], 2)
+    columns = [weight.flatten(1).t().contiguous() for weight in weights]
     lines: list[Tensor] = []
     for few in band.split(count):
         around = few.wider(1)
@@ -457,22 +461,20 @@ def projections(
             for line in lines:
                 line[:, :, :2] = line[:, :, count : count + 2]
         else:
-            lines = [empty_lines(given, len(kernel), count + 2) for kernel in kernels]
+            lines = [empty_lines(given, len(weight), count + 2) for weight in weights]
         frame = Band(few.top - 1, few.bottom + 1, band.height)
-        for line, weight in zip(lines, weights, strict=True):
-            put_product(fresh.cut(line, frame), given, weight)
+        for line, column in zip(lines, columns, strict=True):
+            put_product(fresh.cut(line, frame), given, column)
             if few.top == 0:
                 line[:, :, 0] = 0
             if few.bottom == band.height:
                 line[:, :, few.bottom - frame.top] = 0
-        rows = few.bottom - few.top + 2
-        yield (
-            few,
-            [
-                F.conv2d(line[:, :, :rows], kernel, padding=(0, 1), groups=len(kernel))
-                for line, kernel in zip(lines, kernels, strict=True)
-            ],
-        )
+        yield few, [line[:, :, : few.bottom - few.top + 2] for line in lines]
+
+
+def depthwise(line: Tensor, kernel: Tensor) -> Tensor:
+    """A depthwise 3x3 convolution of rows that have their neighbours above and below."""
+    return F.conv2d(line, kernel, padding=(0, 1), groups=len(kernel))
 
 
 def pixels(x: Tensor) -> Tensor:
@@ -480,9 +482,9 @@ def pixels(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
-def put_product(into: Tensor, x: Tensor, weight: Tensor) -> None:
-    """Writes a 1x1 convolution into rows of a channels-last map of the same type."""
-    torch.mm(pixels(x), weight.flatten(1).t(), out=into.permute(0, 2, 3, 1).view(-1, into.shape[1]))
+def put_product(into: Tensor, x: Tensor, columns: Tensor) -> None:
+    """Writes a 1x1 convolution, its weights transposed, into rows of a channels-last map of the same type."""
+    torch.mm(pixels(x), columns, out=into.permute(0, 2, 3, 1).view(-1, into.shape[1]))
 
 
 def add_product(into: Tensor, x: Tensor, weight: Tensor) -> None:

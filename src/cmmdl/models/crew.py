@@ -6,12 +6,16 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
+
+checking: ContextVar[Callable[[], None]] = ContextVar("checking", default=lambda: None)
+"""Called before each job; what it raises ends the work, for example when that takes too long."""
 
 _crew: tuple[int, ThreadPoolExecutor] | None = None
 """The threads that are there, and how many."""
@@ -29,15 +33,21 @@ def share(work: Callable[[Job], Done], jobs: Sequence[Job]) -> list[Done]:
         work: Must not call `share`.
         jobs: Independent of each other.
     """
+    check = checking.get()
+
+    def checked(job: Job) -> Done:
+        check()
+        return work(job)
+
     threads = torch.get_num_threads()
     if threads == 1 or len(jobs) == 1:
-        return [work(job) for job in jobs]
+        return [checked(job) for job in jobs]
     inference = torch.is_inference_mode_enabled()
     autocast, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     def in_our_modes(job: Job) -> Done:
         with torch.inference_mode(inference), torch.no_grad(), torch.autocast("cpu", dtype, enabled=autocast):
-            return work(job)
+            return checked(job)
 
     return list(crew(threads).map(in_our_modes, jobs))
 

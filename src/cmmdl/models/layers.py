@@ -112,7 +112,7 @@ def products(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     q, k = (at_least_float32(t).permute(0, 2, 3, 1).flatten(1, 2) for t in (q, k))
     with without_autocast(q):
-        return at_least_float32(q.transpose(1, 2) @ k), q.square().sum(1), k.square().sum(1)
+        return at_least_float32(q.transpose(1, 2) @ k), (q * q).sum(1), (k * k).sum(1)
 
 
 def mix_channels(x: Tensor, matrix: Tensor) -> Tensor:

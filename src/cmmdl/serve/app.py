@@ -1,8 +1,7 @@
 """The application: one route a function.
 
 >>> from cmmdl.serve.app import create_app
->>> from cmmdl.serve.localpage import LocalPage
-from cmmdl.serve.settings import Settings
+>>> from cmmdl.serve.settings import Settings
 >>> app = create_app(Settings(models=("cmmdl-rt",)))  # doctest: +SKIP
 """
 
@@ -10,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,10 +19,11 @@ from fastapi.staticfiles import StaticFiles
 from starlette.requests import ClientDisconnect
 
 from cmmdl.errors import TooLargeError, UnreadableError, UserError
+from cmmdl.serve.bodies import BodyError, BodyGuard
 from cmmdl.serve.counts import Counts
 from cmmdl.serve.form import FuseForm, read_fields
 from cmmdl.serve.fusing import Fusers, fuse_uploads
-from cmmdl.serve.guards import BodyGuard, HostGuard, TooLargeBodyError
+from cmmdl.serve.guards import HostGuard
 from cmmdl.serve.jobs import BusyError, Jobs, OutOfTimeError
 from cmmdl.serve.localpage import LocalPage
 from cmmdl.serve.settings import Settings
@@ -57,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.local is not None:
         app.mount("/local", LocalPage(settings.local), name="local")
     app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
-    app.add_middleware(BodyGuard, limit=settings.max_body_bytes)
+    app.add_middleware(BodyGuard, limits=settings.body_limits)
     app.add_middleware(HostGuard, hosts=settings.hosts)
     return app
 
@@ -75,18 +74,20 @@ def _add_fuse(app: FastAPI, settings: Settings, fusers: Fusers, jobs: Jobs, coun
 async def _answer(request: Request, settings: Settings, fusers: Fusers, jobs: Jobs, counts: Counts) -> Response:
     """The fused picture, or what is wrong in one line."""
     try:
+        await _turn_away_if_full(request, jobs)
         files, fields = await read_form(request, settings.max_file_bytes)
         form = read_fields(fields)
         if "ir" not in files:
             raise FormError(422, "the file ir is missing")
         name = form.model or settings.models[0]
-        pictures = fusers.get(name), files["ir"], files.get("vis"), form.options(), form.format
-        job = partial(fuse_uploads, *pictures, stretch=form.stretch, products=form.products())
-        answer = await jobs.run(job)
+        fusers.check(name)
+        pictures = files["ir"], files.get("vis"), form.options(), form.format
+        more: dict[str, Any] = {"stretch": form.stretch, "products": form.products(), "show": form.show}
+        answer = await jobs.run(lambda: fuse_uploads(fusers.get(name), *pictures, **more))
     except FormError as error:
         return problem(error.status, str(error))
-    except TooLargeBodyError as error:
-        return problem(413, str(error))
+    except BodyError as error:
+        return problem(error.status, str(error), error.retry_after)
     except ClientDisconnect:
         return problem(400, "the request broke off")
     except BusyError as error:
@@ -104,6 +105,16 @@ async def _answer(request: Request, settings: Settings, fusers: Fusers, jobs: Jo
     headers = {"x-cmmdl-seconds": f"{answer.seconds:.3f}", "x-cmmdl-model": name, "cache-control": "no-store"}
     headers["x-cmmdl-notes"] = " | ".join(answer.notes).encode("ascii", "replace").decode()
     return Response(answer.data, media_type=answer.media_type, headers=headers)
+
+
+async def _turn_away_if_full(request: Request, jobs: Jobs) -> None:
+    """Where the queue is full, the body is read past without a look: what is left unread would break the connection."""
+    try:
+        jobs.check()
+    except BusyError:
+        async for _ in request.stream():
+            pass
+        raise
 
 
 def _add_facts(app: FastAPI, settings: Settings, jobs: Jobs, counts: Counts) -> None:
@@ -151,6 +162,7 @@ def _responses() -> dict[int | str, dict[str, Any]]:
             "content": {f"image/{kind}": picture for kind in ("png", "jpeg", "tiff")},
         },
         403: {"description": "Another host or origin."},
+        408: {"description": "The request did not arrive in time."},
         413: {"description": "A file or picture that is too large."},
         415: {"description": "No picture, or a damaged one."},
         422: {"description": "Options or pictures that cannot be used."},

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cmmdl.errors import UsageError
 from cmmdl.fusion.options import FuseOptions
 from cmmdl.fusion.products import Products
-from cmmdl.serve.fusing import Format
+from cmmdl.serve.fusing import Format, Shown
 
 
 class FuseForm(BaseModel):
@@ -31,6 +31,9 @@ class FuseForm(BaseModel):
     grid: Literal["", "vis", "overlap", "ir"] = Field("", description="Whose pixels the result has.")
     palette: str = Field("", description="Paints temperatures, or infrared values, such as iron.")
     metadata: Literal["vis", "ir", "none"] = Field("vis", description="Whose metadata the result carries.")
+    show: Shown = Field(
+        "fused", description="A source as it is laid on the other, a PNG of 8 bits, instead of the fused picture."
+    )
     resize_ir: bool = Field(False, description="Resize the infrared picture to the visible one's size.")
 
     def options(self) -> FuseOptions:

@@ -11,22 +11,24 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cmmdl.errors import UsageError
 from cmmdl.files.arrays import Pixels
+from cmmdl.files.images import encode
 from cmmdl.files.inmemory import as_file
-from cmmdl.files.pictures import result_dtype
+from cmmdl.files.pictures import Picture, result_dtype, to_result
 from cmmdl.files.ranges import settled
 from cmmdl.fusion.folder import depth_that_fits, doubt
 from cmmdl.fusion.fuser import Fuser
+from cmmdl.fusion.laid import Laid
 from cmmdl.fusion.options import FuseOptions
 from cmmdl.fusion.products import Products, Sources, check, write_products
-from cmmdl.fusion.sources import is_celsius_tiff
-from cmmdl.serve.jobs import check_time
+from cmmdl.fusion.sources import settled_celsius
+from cmmdl.serve.jobs import time_check
 from cmmdl.serve.settings import Settings
 
 Format = Literal["png", "jpeg", "tiff"]
+Shown = Literal["fused", "ir", "vis"]
 
 WITH_METADATA = Products()
 """The picture with what the visible one carries, and what was done."""
@@ -61,8 +63,17 @@ class Answer:
     size: tuple[int, int]
 
 
+TILE = 1024
+"""Side in pixels of the tiles of a network that gives the same in tiles; the clock is looked at before each."""
+
+
 class TimedFuser(Fuser):
-    """A fuser that looks at the clock before each tile, and says to every request what it has to say."""
+    """A fuser that looks at the clock before each tile or band, and says to every request what it has to say."""
+
+    def __init__(self, model: str, **options: Any) -> None:
+        super().__init__(model, **options)
+        if self.backend.reach is not None:
+            self.tile = TILE
 
     def listen(self, notes: list[str]) -> None:
         """Collects from now on, as if nothing had been said before."""
@@ -70,8 +81,17 @@ class TimedFuser(Fuser):
         self.note = _collect(notes)
 
     def _run(self, ir: Pixels, vis: Pixels) -> Pixels:
-        check_time()
-        return super()._run(ir, vis)
+        check = time_check()
+        check()
+        if self.backend.name != "torch":
+            return super()._run(ir, vis)
+        from cmmdl.models.crew import checking
+
+        before = checking.set(check)
+        try:
+            return super()._run(ir, vis)
+        finally:
+            checking.reset(before)
 
 
 class Fusers:
@@ -85,14 +105,17 @@ class Fusers:
         self.settings = settings
         self._open: dict[str, TimedFuser] = {}
 
-    def get(self, model: str) -> TimedFuser:
-        """The fuser of a model.
+    def check(self, model: str) -> None:
+        """Refuses a model that the server does not offer.
 
         Raises:
-            UsageError: If the server does not offer it.
+            UsageError: If it does not.
         """
         if model not in self.settings.models:
             raise UsageError(f"model {model!r} is not offered here; choose one of {', '.join(self.settings.models)}")
+
+    def get(self, model: str) -> TimedFuser:
+        """The fuser of a model that the server offers; opening one can take seconds."""
         if model not in self._open:
             limits: dict[str, Any] = {"max_pixels": self.settings.max_pixels, "threads": self.settings.threads}
             self._open[model] = TimedFuser(model, device=self.settings.device, note=_nobody, **limits)
@@ -108,6 +131,7 @@ def fuse_uploads(
     *,
     stretch: bool = False,
     products: Products = WITH_METADATA,
+    show: Shown = "fused",
 ) -> Answer:
     """Fuses two uploaded pictures, or one file that holds both.
 
@@ -119,6 +143,7 @@ def fuse_uploads(
         kind: Format of the answer.
         stretch: Stretch the result to the full range.
         products: Paint and metadata.
+        show: The fused picture, or a source as it is laid on the other one: a PNG of 8 bits.
 
     Raises:
         UserError: If a picture cannot be read or used.
@@ -131,30 +156,40 @@ def fuse_uploads(
             uploads = [ir] if vis is None else [ir, vis]
             paths = [stack.enter_context(as_file(upload.data, upload.name)) for upload in uploads]
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="cmmdl-", dir=_memory())))
-            fused, data = _fused(fuser, paths, folder / f"fused{SUFFIXES[kind]}", options, products)
+            options = _with_ranges(options, paths, fuser)
+            laid = fuser.lay(paths[0], paths[1] if len(paths) > 1 else None, options, files=True)
+            if show == "fused":
+                sources = Sources(paths[0], paths[-1], folder / f"fused{SUFFIXES[kind]}", "fused")
+                data = _fused(fuser, laid, sources, options, products)
+            else:
+                kind, data = "png", _source(laid.ir if show == "ir" else laid.vis)
     finally:
         fuser.note = _nobody
     for upload, path in zip(uploads, paths, strict=True):
         notes = [text.replace(str(path), upload.name) for text in notes]
-    size = (fused.shape[1], fused.shape[0])
-    return Answer(data, f"image/{kind}", tuple(dict.fromkeys(notes)), time.perf_counter() - start, size)
+    return Answer(data, f"image/{kind}", tuple(dict.fromkeys(notes)), time.perf_counter() - start, laid.vis.size[::-1])
 
 
-def _fused(
-    fuser: TimedFuser, paths: list[Path], out: Path, options: FuseOptions, products: Products
-) -> tuple[NDArray[Any], bytes]:
-    """The fused picture, and the file that it becomes with everything that belongs into it."""
-    options = _with_ranges(options, paths, fuser)
-    laid = fuser.lay(paths[0], paths[1] if len(paths) > 1 else None, options, files=True)
-    check(laid, products, options, str(paths[0]))
+def _fused(fuser: TimedFuser, laid: Laid, sources: Sources, options: FuseOptions, products: Products) -> bytes:
+    """The file that a pair becomes, with everything that belongs into it."""
+    check(laid, products, options, str(sources.ir))
     if laid.alignment is None and (seen := doubt(laid.ir, laid.vis)):
-        fuser.note(f"{paths[0]}: looks {seen}")
+        fuser.note(f"{sources.ir}: looks {seen}")
+    out = sources.out
     jpeg = "uint8" if out.suffix == ".jpg" else None
     depth = jpeg or options.depth or depth_that_fits(laid.vis, out, fuser.note) or result_dtype(laid.vis, None)
     fused = fuser.fuse_laid(laid, replace(options, depth="float32" if products.paints else depth))
     assert isinstance(fused, np.ndarray)
-    write_products(laid, fused, Sources(paths[0], paths[-1], out, "fused"), products, options, depth, fuser.note)
-    return fused, out.read_bytes()
+    write_products(laid, fused, sources, products, options, depth, fuser.note)
+    return out.read_bytes()
+
+
+def _source(picture: Picture) -> bytes:
+    """A source as it is laid and ranged, a PNG of 8 bits."""
+    colour = None if picture.is_grey else picture
+    pixels = to_result(picture.luma(), like=picture, colour=colour, dtype="uint8")
+    assert isinstance(pixels, np.ndarray)
+    return encode(Path("source.png"), pixels)
 
 
 def _memory() -> str | None:
@@ -164,7 +199,10 @@ def _memory() -> str | None:
 
 def _with_ranges(options: FuseOptions, paths: list[Path], fuser: TimedFuser) -> FuseOptions:
     """The options with ranges taken from the pictures where that was asked, which is noted."""
-    if len(paths) == 1 or is_celsius_tiff(paths[0]):
+    if options.ir_range in (None, "auto") and (celsius := settled_celsius(paths[:1], options.conditions)):
+        fuser.note(celsius[1])
+        options = replace(options, ir_range=celsius[0])
+    if len(paths) == 1:
         return options
     ir_range, notes = settled(options.ir_range, paths[:1], "ir", max_pixels=fuser.max_pixels)
     vis_range, more = settled(options.vis_range, paths[1:] or paths, "vis", max_pixels=fuser.max_pixels)

@@ -1,7 +1,8 @@
-"""What is refused before a request is looked at: foreign hosts and origins, bodies that are too long."""
+"""What is refused before a request is looked at: foreign hosts and origins."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +19,6 @@ HEADERS = {
     b"cross-origin-resource-policy": b"same-origin",
 }
 """Sent with every answer: the page may ask no other host for anything."""
-
-
-class TooLargeBodyError(Exception):
-    """More was sent than is allowed."""
 
 
 class HostGuard:
@@ -58,61 +55,13 @@ class HostGuard:
         return name.lower() in self.hosts
 
 
-class BodyGuard:
-    """Stops reading a request's body at a limit, whatever length it states.
-
-    Args:
-        app: The application behind it.
-        limit: Bytes.
-    """
-
-    def __init__(self, app: App, limit: int) -> None:
-        self.app, self.limit = app, limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes a request on; answers with status 413 if it is too long."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        stated = dict(scope["headers"]).get(b"content-length", b"0")
-        if stated.isdigit() and int(stated) > self.limit:
-            await refuse(send, 413, self.words)
-            return
-        read = 0
-        started = False
-
-        async def bounded() -> MutableMapping[str, Any]:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self.limit:
-                raise TooLargeBodyError(self.words)
-            return message
-
-        async def watched(message: MutableMapping[str, Any]) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self.app(scope, bounded, watched)
-        except TooLargeBodyError:
-            if not started:
-                await refuse(send, 413, self.words)
-
-    @property
-    def words(self) -> str:
-        """What the answer says."""
-        return f"a request may have {self.limit / 2**20:.0f} MiB; scale the pictures down, or start with --max-file"
-
-
-async def refuse(send: Send, status: int, reason: str) -> None:
+async def refuse(send: Send, status: int, reason: str, retry_after: int | None = None) -> None:
     """Answers with a status and a line of JSON, and closes the connection."""
-    import json
-
     body = json.dumps({"detail": reason}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers += [(b"connection", b"close"), *HEADERS.items()]
+    if retry_after is not None:
+        headers.append((b"retry-after", str(retry_after).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -35,7 +35,7 @@ class Jobs:
 
     Args:
         queue: How many may wait.
-        seconds: How long one may run; 0 is no limit. Kept by `check_time`, which a job calls now and then.
+        seconds: How long one may run; 0 means no limit. Kept by `time_check`, whose result a job calls now and then.
     """
 
     def __init__(self, queue: int, seconds: float) -> None:
@@ -49,6 +49,15 @@ class Jobs:
         """Jobs that have not begun."""
         return max(0, self.inside - 1)
 
+    def check(self) -> None:
+        """Refuses one more job where the queue is full.
+
+        Raises:
+            BusyError: If as many jobs wait as may.
+        """
+        if self.inside > self.queue:
+            raise BusyError(max(1, round(self.usual * self.inside)))
+
     async def run(self, job: Callable[[], Result]) -> Result:
         """The result of a job, when its turn has come.
 
@@ -56,8 +65,7 @@ class Jobs:
             BusyError: If as many jobs wait as may.
             OutOfTimeError: If it ran too long.
         """
-        if self.inside > self.queue:
-            raise BusyError(max(1, round(self.usual * self.inside)))
+        self.check()
         self.inside += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._worker, self._timed, job)
@@ -78,12 +86,12 @@ class Jobs:
         self._worker.shutdown(wait=False, cancel_futures=True)
 
 
-def check_time() -> None:
-    """Called inside a job, before each tile.
-
-    Raises:
-        OutOfTimeError: If its time is over.
-    """
+def time_check() -> Callable[[], None]:
+    """Inside a job: what raises `OutOfTimeError` once the job's time is over, called in whatever thread."""
     deadline = getattr(_deadline, "value", None)
-    if deadline is not None and time.monotonic() > deadline:
-        raise OutOfTimeError
+
+    def check() -> None:
+        if deadline is not None and time.monotonic() > deadline:
+            raise OutOfTimeError
+
+    return check

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmmdl.errors import UsageError
+from cmmdl.serve.bodies import BodyLimits
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 """Names under which a browser on the same computer reaches the server."""
@@ -23,7 +24,8 @@ class Settings:
         max_file_bytes: Largest uploaded file.
         max_pixels: Largest picture, height times width.
         queue: Fusions that may wait; more are refused with status 503.
-        seconds: Longest time a fusion may take, checked before each tile; 0 is no limit.
+        seconds: Longest time a fusion may take, checked before each tile or band; 0 means no limit.
+        upload_seconds: Longest time a request may take to arrive.
         threads: CPU threads; None is all cores.
         device: As in `cmmdl.Fuser`.
         local: Folder of the page that fuses in the browser, served under ``/local``; None serves none.
@@ -40,6 +42,7 @@ class Settings:
     max_pixels: int = 40_000_000
     queue: int = 8
     seconds: float = 120.0
+    upload_seconds: float = 60.0
     threads: int | None = None
     device: str = "auto"
     local: Path | None = None
@@ -54,9 +57,10 @@ class Settings:
             raise UsageError(f"seconds must be at least 0, not {self.seconds:g}")
 
     @property
-    def max_body_bytes(self) -> int:
-        """Largest request: two files, and 64 KiB for the form around them."""
-        return 2 * self.max_file_bytes + 2**16
+    def body_limits(self) -> BodyLimits:
+        """Of one request two files, and 64 KiB for the form around them; at one time as many as may run and wait."""
+        one = 2 * self.max_file_bytes + 2**16
+        return BodyLimits(one, (self.queue + 1) * one, self.upload_seconds)
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -24,7 +25,14 @@ class FormError(Exception):
 
 
 class _InMemory(MultiPartParser):
-    spool_max_size = 2**40
+    """Keeps files in memory, and knows whether the form came to its end."""
+
+    spool_max_size = max_file_size = 2**40
+    complete = False
+
+    def on_end(self) -> None:
+        """The closing boundary was read."""
+        self.complete = True
 
 
 async def read_form(request: Request, max_file_bytes: int) -> tuple[dict[str, Upload], dict[str, Any]]:
@@ -40,11 +48,16 @@ async def read_form(request: Request, max_file_bytes: int) -> tuple[dict[str, Up
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise FormError(415, "send multipart/form-data with the files ir and vis")
     try:
-        form = await _InMemory(request.headers, request.stream(), max_files=4, max_fields=40).parse()
-    except MultiPartException as error:
-        raise FormError(422, f"the form is broken: {error.message}") from error
+        parser = _InMemory(request.headers, request.stream(), max_files=4, max_fields=40)
+        form = await parser.parse()
+    except (MultiPartException, FormParserError, LookupError, UnicodeError) as error:
+        raise FormError(422, f"the form is broken: {error}") from error
+    if not parser.complete:
+        raise FormError(422, "the form is broken: it ends in the middle")
     files, fields = {}, {}
     for name, value in form.multi_items():
+        if name in files or name in fields:
+            raise FormError(422, f"the form has two fields {name}")
         if isinstance(value, UploadFile):
             files[name] = Upload(value.filename or name, await value.read())
             _check(files[name], max_file_bytes)

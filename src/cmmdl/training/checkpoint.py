@@ -88,5 +88,5 @@ def refuse_other_ranges(ranges: list[list[str]], saved: list[list[str]] | None, 
             if one != other:
                 raise UserError(
                     f"{folder}: begun with {side} {other} of source {number + 1}, and its pictures now give {one}: "
-                    "restore them, use another run folder (-o), or continue by --accept-changes"
+                    "restore them, use another run folder (-o), or pass --accept-changes to continue"
                 )

@@ -30,7 +30,7 @@ def refuse_other_pairs(now: list[str], saved: list[str] | None, folder: Path) ->
     which = f"source {', '.join(other)}" if other else "its sources"
     raise UserError(
         f"{folder}: begun with other pairs in {which}: restore the files and lists of stems, use another run folder "
-        "(-o), or continue with these by --accept-changes"
+        "(-o), or pass --accept-changes to continue with these"
     )
 
 
@@ -44,7 +44,7 @@ def refuse_other_network(config: TrainConfig, saved: dict[str, Any], folder: Pat
     changed = [f"model.{name}" for name in {**before, **now} if name != "border" and before.get(name) != now.get(name)]
     if changed:
         raise UserError(
-            f"{folder}: its weights are of another network ({', '.join(changed)}), which no option changes: use "
+            f"{folder}: its weights belong to another network ({', '.join(changed)}), which no option changes: use "
             "another run folder (-o)"
         )
 

@@ -69,7 +69,7 @@ def read_config(file: Path, after: tuple[Path, ...] = ()) -> dict[str, Any]:
     """
     if file.resolve() in after:
         names = " -> ".join(path.name for path in (*after, file))
-        raise UserError(f"{file}: configurations are each other's base ({names}); remove one base")
+        raise UserError(f"{file}: these configurations name each other as base ({names}); remove one base")
     own = read_toml(file)
     base = own.pop("base", None)
     if base is None:

@@ -138,7 +138,7 @@ def refuse_unknown_stems(sources: Sequence[Source]) -> None:
         if unknown := sorted(read_stems(file) - known):
             near = difflib.get_close_matches(unknown[0], known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else "; write file stems, without .png"
-            raise UserError(f"{file} names what no source that it is for has: {short_list(unknown)}{hint}")
+            raise UserError(f"{file} names stems that none of its sources has: {short_list(unknown)}{hint}")
 
 
 class Crops(Dataset[dict[str, Any]]):

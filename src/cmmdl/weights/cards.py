@@ -34,6 +34,8 @@ class ModelCard:
     Attributes:
         name: What ``--model`` and ``load_model`` call it.
         description: One line.
+        good_at: What trained weights do well, in a sentence or two.
+        bad_at: What a user would complain about.
         licence: Licence of the weights, or of the method.
         trained_on: Data sets that training saw; empty for a method without weights.
         scores: Data set -> metric -> mean score, in the ``cmmdl`` convention; with the min-max stretch, but for medical
@@ -45,6 +47,8 @@ class ModelCard:
     name: str
     description: str
     licence: str
+    good_at: str = ""
+    bad_at: str = ""
     trained_on: str = ""
     scores: dict[str, dict[str, float]] | None = None
     file: str = ""

@@ -153,5 +153,5 @@ def _check(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
             )
         if not tensor.isfinite().all():
             raise UserError(
-                f"the checkpoint's {name} holds NaN or infinite values; use one from a training that did not diverge"
+                f"the checkpoint's {name} contains NaN or infinite values; use one from a training that did not diverge"
             )

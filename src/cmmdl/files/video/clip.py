@@ -61,6 +61,7 @@ class Facts:
         count: Frames, None where that is not known.
         seconds: Its length, None where that is not known.
         live: Whether frames are lost if they are not fetched in time.
+        piped: Whether it comes through standard input, at the pace of whoever writes there.
         has_sound: Whether sound lies in the same file.
         tags: Kept for the result.
     """
@@ -76,6 +77,7 @@ class Facts:
     count: int | None = None
     seconds: float | None = None
     live: bool = False
+    piped: bool = False
     has_sound: bool = False
     tags: Tags = Tags()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -26,8 +27,8 @@ AT_ONCE = {"analyzeduration": "500000", "probesize": "500000", "rtsp_flags": "pr
 COVER = 0x400
 """FFmpeg's disposition of a picture on the cover of a song."""
 
-OPEN_SECONDS, READ_SECONDS = 60.0, 15.0
-"""How long is waited for a live source: until it is there, and for each frame."""
+OPEN_SECONDS, READ_SECONDS, CLOSE_SECONDS = 60.0, 15.0, 1.0
+"""How long is waited for a live source: until it is there, for each frame, and for the last one when it is closed."""
 
 
 class DecodedClip:
@@ -46,6 +47,7 @@ class DecodedClip:
         self.source, self.colour, self.note = source, colour, note
         self.name = "standard input" if source == "-" else source
         self.live = is_live(source)
+        self.closed, self.decoding = False, threading.Lock()
         self.container = _open(source, self.name, live=self.live)
         self.stream = _video_stream(self.container, self.name)
         self.stream.thread_type = "SLICE" if self.live else "AUTO"
@@ -89,8 +91,11 @@ class DecodedClip:
             other.close()
 
     def close(self) -> None:
-        """Closes the file or connection."""
-        self.container.close()
+        """Closes the file or connection; if a thread waits for its next frame, once that is there."""
+        self.closed = True
+        if self.decoding.acquire(timeout=CLOSE_SECONDS):
+            self.container.close()
+            self.decoding.release()
 
     def _spread(self, count: int) -> Iterator[Any]:
         """The first frame after each of so many equal steps."""
@@ -105,8 +110,10 @@ class DecodedClip:
     def _decode(self) -> Iterator[Any]:
         """Decoded frames; what FFmpeg says of damage becomes one line."""
         av = import_av()
+        frames = self.container.decode(self.stream)
         try:
-            yield from self.container.decode(self.stream)
+            while (frame := self._next(frames)) is not None:
+                yield frame
         except (av.error.FFmpegError, OSError) as error:
             if self.live:
                 self.note(f"{self.name}: the stream ended ({error.strerror})")
@@ -114,6 +121,14 @@ class DecodedClip:
             raise UnreadableError(
                 f"{self.name} is damaged ({error.strerror}); copy it again from its source"
             ) from error
+
+    def _next(self, frames: Iterator[Any]) -> Any:
+        """The next decoded frame; None at the end, or if the clip was closed: FFmpeg crashes if both happen at once."""
+        with self.decoding:
+            frame = None if self.closed else next(frames, None)
+            if self.closed:
+                self.container.close()
+            return None if self.closed else frame
 
     def _from(self, first: Any) -> Iterator[Any]:
         yield first
@@ -138,13 +153,14 @@ class DecodedClip:
             height=height,
             width=width,
             white=planes.white(frame, colour=self.colour),
-            rate=stream.average_rate or stream.guessed_rate,
+            rate=_rate(stream),
             time_base=stream.time_base,
             origin=self.origin,
             begins=self._time(frame, None),
             count=stream.frames or None,
             seconds=None if self.live or end is None else float(end - self.origin),
             live=self.live,
+            piped=self.source == "-",
             has_sound=bool(self.container.streams.audio),
             tags=Tags(self.rotation, _aspect(stream), _colour(stream.codec_context)),
         )
@@ -152,7 +168,7 @@ class DecodedClip:
     def _check_end(self, last: Fraction | None) -> None:
         """Refuses a file that stops well before the end that its header names."""
         end = self.facts.seconds
-        if end is None or last is None or self.live:
+        if end is None or last is None or self.live or self.closed:
             return
         if float(last) + 3 / float(self.facts.rate or DEFAULT_RATE) + 0.5 < end:
             raise UnreadableError(
@@ -182,7 +198,7 @@ def _open(source: str, name: str, *, live: bool) -> Any:
     except FileNotFoundError as error:
         raise UnreadableError(f"{name}: there is no such file or device; check the path") from error
     except PermissionError as error:
-        raise UnreadableError(f"{name}: no permission to read it; change its rights and try again") from error
+        raise UnreadableError(f"{name}: no permission to read it; change its permissions and try again") from error
     except IsADirectoryError as error:
         raise UnreadableError(f"{name} is a folder; give a clip, or two folders") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -191,7 +207,9 @@ def _open(source: str, name: str, *, live: bool) -> Any:
             raise UnreadableError(
                 f"{name} cannot be reached ({reason}); check the address and that it sends"
             ) from error
-        raise UnreadableError(f"{name} is no video, or truncated ({reason}); copy it again from its source") from error
+        raise UnreadableError(
+            f"{name} is not a video, or is truncated ({reason}); copy it again from its source"
+        ) from error
 
 
 def _video_stream(container: Any, name: str) -> Any:
@@ -199,7 +217,7 @@ def _video_stream(container: Any, name: str) -> Any:
     tracks = [track for track in container.streams.video if not int(track.disposition) & COVER]
     if not tracks:
         kinds = sorted({track.type for track in container.streams})
-        raise UnreadableError(f"{name} holds no video track ({' and '.join(kinds) or 'nothing'} only); give a clip")
+        raise UnreadableError(f"{name} has no video track ({' and '.join(kinds) or 'nothing'} only); give a clip")
     return tracks[0]
 
 
@@ -209,7 +227,7 @@ def _first(decoded: Iterator[Any], name: str) -> Any:
     except UserError:
         raise
     if frame is None:
-        raise UnreadableError(f"{name} holds no frame; record it again")
+        raise UnreadableError(f"{name} contains no frames; record it again")
     return frame
 
 
@@ -233,6 +251,11 @@ def _end(container: Any, stream: Any) -> Fraction | None:
         return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
     alone = container.duration and not container.streams.audio
     return Fraction(container.duration + (container.start_time or 0), 1_000_000) if alone else None
+
+
+def _rate(stream: Any) -> Fraction | None:
+    """Frames a second, about: the smaller of what FFmpeg finds, since it may take the unit of the times for a rate."""
+    return min((Fraction(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate), default=None)
 
 
 def _aspect(stream: Any) -> Fraction | None:

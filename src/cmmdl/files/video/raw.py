@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -61,10 +62,10 @@ class RawFrames:
         self.bytes = height * width * self.layout.channels * np.dtype(self.layout.dtype).itemsize
         rate = rate or DEFAULT_RATE
         self.rate = rate
-        self.facts = Facts("standard input", height, width, rate=rate, time_base=1 / rate)
+        self.facts = Facts("standard input", height, width, rate=rate, time_base=1 / rate, piped=True)
         first = self._read()
         if first is None:
-            raise UnreadableError("standard input holds no frame; check the command before the pipe")
+            raise UnreadableError("no frames came from standard input; check the command before the pipe")
         self.first: Array | None = first
 
     def frames(self) -> Iterator[Frame]:
@@ -76,7 +77,7 @@ class RawFrames:
         index, pixels = 0, self.first
         self.first = None
         while pixels is not None:
-            yield Frame(index / self.rate, pixels)
+            yield Frame(index / self.rate, pixels, time.monotonic())
             index, pixels = index + 1, self._read()
 
     def sample(self, count: int) -> list[Array]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmmdl.files.images import Note
-from cmmdl.files.video.clip import Facts, import_av
+from cmmdl.files.video.clip import DEFAULT_RATE, Facts, import_av
 from cmmdl.files.video.codecs import Codec
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def remux(part: Path, out: Path, stamps: Stamps, codec: Codec, like: Facts, soun
             track = source.streams.video[0]
             video = target.add_stream_from_template(track, opaque=True)  # its decoder need not be an encoder
             video.time_base = time_base
+            video.codec_context.framerate = like.rate or DEFAULT_RATE  # else Matroska shows its unit as the rate
             if codec.tag and movflags:
                 video.codec_context.codec_tag = codec.tag
             if like.tags.rotation and out.suffix.lower() != ".webm":

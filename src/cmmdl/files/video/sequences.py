@@ -176,4 +176,4 @@ def _open_tiff(path: str) -> Any:
     except FileNotFoundError as error:
         raise UnreadableError(f"{path}: there is no such file; check the path") from error
     except Exception as error:  # anything, on broken data
-        raise UnreadableError(f"{path} is no TIFF file, or truncated; copy it again from its source") from error
+        raise UnreadableError(f"{path} is not a TIFF file, or is truncated; copy it again from its source") from error

@@ -1,9 +1,10 @@
 // The page: two files in, the fused picture and its sources side by side.
 
+import { setUpCompare, showPictures } from "./compare.js";
+
 const get = (id) => document.getElementById(id);
 const form = get("form");
 const sides = ["ir", "vis"];
-let urls = [];
 
 function showName(side) {
   const file = get(side).files[0];
@@ -44,35 +45,6 @@ function say(text, bad = false) {
   get("status").classList.toggle("bad", bad);
 }
 
-function setCut(percent) {
-  get("compare").style.setProperty("--cut", `${percent}%`);
-  get("slider").value = percent;
-}
-
-function setUpSlider() {
-  const compare = get("compare");
-  const follow = (event) => {
-    const box = compare.getBoundingClientRect();
-    setCut(Math.min(100, Math.max(0, ((event.clientX - box.left) / box.width) * 100)));
-  };
-  compare.addEventListener("pointerdown", (event) => { compare.setPointerCapture(event.pointerId); follow(event); });
-  compare.addEventListener("pointermove", (event) => { if (event.buttons) follow(event); });
-  get("slider").addEventListener("input", (event) => setCut(event.target.value));
-  for (const radio of document.getElementsByName("view")) radio.addEventListener("change", showView);
-}
-
-function showView() {
-  const view = [...document.getElementsByName("view")].find((radio) => radio.checked).value;
-  get("compare").classList.toggle("alone", view === "none");
-  const source = urls.find((one) => one.side === view);
-  if (source) get("source-img").src = source.url;
-}
-
-function remember(side, blob) {
-  urls.push({ side, url: URL.createObjectURL(blob) });
-  return urls.at(-1).url;
-}
-
 async function reason(response) {
   try {
     return String((await response.json()).detail);
@@ -81,51 +53,71 @@ async function reason(response) {
   }
 }
 
-async function fuse(event) {
-  event.preventDefault();
+function chosen() {
   const data = new FormData(form);
   for (const side of sides) if (!get(side).files.length) data.delete(side);
-  say("Fusing …");
-  get("go").disabled = true;
-  get("progress").hidden = false;
+  return data;
+}
+
+const send = (data) => fetch("fuse", { method: "POST", body: data });
+
+async function fuse(event) {
+  event.preventDefault();
+  const data = chosen();
+  if (!data.has("ir")) return say("Choose an infrared picture, an MRI or a thermal camera's file first", true);
+  busy(true);
   try {
-    const response = await fetch("fuse", { method: "POST", body: data });
+    const response = await send(data);
     if (!response.ok) return say(await reason(response), true);
+    await show(await response.blob(), response.headers, data);
     say("Done");
-    show(await response.blob(), response.headers, data);
   } catch {
     say("The server cannot be reached. Is it still running?", true);
   } finally {
-    get("go").disabled = false;
-    get("progress").hidden = true;
+    busy(false);
   }
 }
 
-function show(blob, headers, data) {
-  urls.forEach((one) => URL.revokeObjectURL(one.url));
-  urls = [];
-  for (const side of sides) if (data.get(side)) remember(side, data.get(side));
-  const url = remember("fused", blob);
-  get("fused-img").src = url;
-  get("download").href = url;
-  get("download").download = `fused.${{ png: "png", jpeg: "jpg", tiff: "tif" }[data.get("format")]}`;
+let ticking;
+
+function busy(on) {
+  get("go").disabled = on;
+  get("progress").hidden = !on;
+  clearInterval(ticking);
+  if (!on) return;
+  const start = Date.now();
+  const tell = () => say(`Fusing … ${Math.round((Date.now() - start) / 1000)} s`);
+  tell();
+  ticking = setInterval(tell, 1000);
+}
+
+/** A source as it was laid on the other, with its range: what the slider compares. */
+async function laid(side, data) {
+  const asked = new FormData();
+  for (const [name, value] of data) asked.set(name, value);
+  asked.set("show", side);
+  const response = await send(asked);
+  return response.ok ? response.blob() : data.get(side);
+}
+
+async function show(blob, headers, data) {
+  const [ir, vis] = await Promise.all(sides.map((side) => laid(side, data)));
+  const suffix = { png: "png", jpeg: "jpg", tiff: "tif" }[data.get("format")];
   get("facts").textContent = `${headers.get("x-cmmdl-model")}, ${headers.get("x-cmmdl-seconds")} s, ${size(blob.size)}`;
   const notes = (headers.get("x-cmmdl-notes") || "").split(" | ").filter(Boolean);
   get("notes").replaceChildren(...notes.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
-  get("result").hidden = false;
-  showView();
+  showPictures({ ...(ir && { ir }), ...(vis && { vis }), fused: blob }, `fused.${suffix}`);
   get("result").scrollIntoView({ behavior: "smooth", block: "nearest" });
 }
 
-function cannotShow(event) {
-  if (event.target.id === "source-img") get("compare").classList.add("alone");
-  say("This browser cannot show one of the pictures (TIFF and 16 bits belong to the download only).");
+function cannotShow() {
+  get("notes").append(Object.assign(document.createElement("li"), { textContent: "This browser cannot show the result (a TIFF, for example); download it." }));
 }
 
 async function start() {
-  for (const id of ["source-img", "fused-img"]) get(id).addEventListener("error", cannotShow);
+  get("fused-img").addEventListener("error", cannotShow);
   sides.forEach(setUpDrop);
-  setUpSlider();
+  setUpCompare();
   form.addEventListener("submit", fuse);
   get("swap").addEventListener("click", () => {
     const [one, two] = sides.map((side) => get(side).files[0]);

@@ -1,6 +1,7 @@
-// The result and its sources, with a slider between them.
+// The result and its sources, with a slider between them; shared with the page that needs no server.
 
 const get = (id) => document.getElementById(id);
+const views = () => [...document.getElementsByName("view")];
 let urls = {};
 
 function setCut(percent) {
@@ -9,11 +10,12 @@ function setCut(percent) {
 }
 
 function showView() {
-  const view = [...document.getElementsByName("view")].find((radio) => radio.checked).value;
+  const view = views().find((radio) => radio.checked).value;
   get("compare").classList.toggle("alone", view === "none");
   if (urls[view]) get("source-img").src = urls[view];
 }
 
+/** Makes slider, pointer and choice of source work. */
 export function setUpCompare() {
   const compare = get("compare");
   const follow = (event) => {
@@ -23,19 +25,18 @@ export function setUpCompare() {
   compare.addEventListener("pointerdown", (event) => { compare.setPointerCapture(event.pointerId); follow(event); });
   compare.addEventListener("pointermove", (event) => { if (event.buttons) follow(event); });
   get("slider").addEventListener("input", (event) => setCut(event.target.value));
-  for (const radio of document.getElementsByName("view")) radio.addEventListener("change", showView);
+  for (const radio of views()) radio.addEventListener("change", showView);
 }
 
-/** Shows a pair and its result. */
-export function show({ stem, ir, vis }, { blob, scores, width, height, seconds, threads }) {
+/** Shows the blobs `ir`, `vis` and `fused`, the last also as what is downloaded; a source that is not given cannot be chosen. */
+export function showPictures(blobs, name) {
   Object.values(urls).forEach((url) => URL.revokeObjectURL(url));
-  urls = { ir: URL.createObjectURL(ir), vis: URL.createObjectURL(vis), fused: URL.createObjectURL(blob) };
+  urls = Object.fromEntries(Object.entries(blobs).map(([side, blob]) => [side, URL.createObjectURL(blob)]));
   get("fused-img").src = get("download").href = urls.fused;
-  get("download").download = `${stem}.png`;
-  get("result-title").textContent = stem === "fused" ? "Result" : `Result: ${stem}`;
-  const text = Object.entries(scores).map(([name, value]) => `${name} ${value.toFixed(3)}`).join(", ");
-  get("facts").textContent =
-    `${width}x${height}, ${text}; ${seconds.toFixed(2)} s with ${threads} thread${threads > 1 ? "s" : ""}`;
+  get("download").download = name;
+  for (const radio of views()) radio.disabled = radio.value !== "none" && !urls[radio.value];
+  const chosen = views().find((radio) => radio.checked);
+  if (chosen.disabled) (views().find((radio) => !radio.disabled) || chosen).checked = true;
   get("result").hidden = false;
   showView();
 }
