@@ -156,7 +156,7 @@ def test_the_results_are_those_of_the_local_run(cluster: Any, two_nodes: Any, fo
 def test_a_node_is_killed(cluster: Any, two_nodes: Any, folder: Path) -> None:
     out = folder / "one_node_lost"
     run = fuse(folder / "ir", folder / "vis", out, ray=cluster, more=("--json",))
-    when(lambda: bool(workers_of(two_nodes)) and out.is_dir() and len(list(out.glob("*.png"))) >= 3, run)
+    when(lambda: bool(workers_of(two_nodes)) and out.is_dir() and len(list(out.glob("*.png"))) >= 4, run)
     cluster.remove_node(two_nodes, allow_graceful=False)
     status, said = ended(run)
     assert status == 3, said
@@ -167,10 +167,13 @@ def test_a_node_is_killed(cluster: Any, two_nodes: Any, folder: Path) -> None:
     assert told["workers"] == 1, "of the node that is left"
 
 
+# Blocks of these runs have three pairs: with four results one block at least is begun and not ended.
+
+
 def test_workers_are_killed(cluster: Any, two_nodes: Any, folder: Path) -> None:
     out = folder / "one_worker_lost"
     run = fuse(folder / "ir", folder / "vis", out, ray=cluster)
-    when(lambda: bool(workers_of(two_nodes)) and out.is_dir() and len(list(out.glob("*.png"))) >= 3, run)
+    when(lambda: bool(workers_of(two_nodes)) and out.is_dir() and len(list(out.glob("*.png"))) >= 4, run)
     for worker in [*workers_of(two_nodes), *workers_of(cluster.head_node)]:
         os.kill(worker.pid, signal.SIGKILL)
     status, said = ended(run)
