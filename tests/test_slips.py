@@ -131,7 +131,9 @@ class TestClips:
         from cmmdl.files.video.decoding import DecodedClip
 
         for seconds, name in ((1.5, "whole.mp4"), (1.51, "short.mp4")):
-            clip: Any = SimpleNamespace(facts=SimpleNamespace(seconds=seconds, rate=Fraction(3)), live=False, name=name)
+            clip: Any = SimpleNamespace(
+                facts=SimpleNamespace(seconds=seconds, rate=Fraction(3)), live=False, name=name, closed=False
+            )
             if name == "whole.mp4":
                 DecodedClip._check_end(clip, Fraction(0))
             else:

@@ -29,7 +29,7 @@ MARGIN = 0.5
 """Pixels of the thumbnails by which a shift must exceed the tolerance: what a look at this size can be off by."""
 CLEARLY = 0.8
 """Likeness where a shifted pair lies, against where it fits, above which nothing is said."""
-LEAST_SIDE = 64
+LEAST_SIDE = 96
 """Pixels of a side below which there is too little in a picture to tell another scene."""
 BACKGROUND = 0.3
 """Share of empty background in both pictures from which nothing is said: slices of a head, alike in all orders."""

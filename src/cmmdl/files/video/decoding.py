@@ -13,6 +13,7 @@ from cmmdl.errors import UnreadableError, UnusableError, UserError
 from cmmdl.files.images import Note
 from cmmdl.files.video import planes
 from cmmdl.files.video.clip import DEFAULT_RATE, Facts, Frame, Tags, import_av
+from cmmdl.files.video.raw import standard_input
 
 REORDER_SECONDS = 0.25
 """A start of less than this is what muxers leave where frames are stored in another order than shown."""
@@ -194,7 +195,7 @@ def _open(source: str, name: str, *, live: bool) -> Any:
     timeout = (OPEN_SECONDS, READ_SECONDS) if live else None
     try:
         options = AT_ONCE if live and kind is None else {}
-        return av.open(sys.stdin.buffer if source == "-" else source, format=kind, options=options, timeout=timeout)
+        return av.open(standard_input() if source == "-" else source, format=kind, options=options, timeout=timeout)
     except FileNotFoundError as error:
         raise UnreadableError(f"{name}: there is no such file or device; check the path") from error
     except PermissionError as error:

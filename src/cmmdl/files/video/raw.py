@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -40,6 +40,14 @@ LAYOUTS = {
 """Pixel formats by the names that FFmpeg has for them."""
 
 
+def standard_input() -> BinaryIO:
+    """Standard input without Python's buffer, whose lock a thread that still waits for bytes would hold at the end.
+
+    A read gives what is there, and may be short.
+    """
+    return cast("BinaryIO", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
+
+
 class RawFrames:
     """Raw frames from a pipe, as a `cmmdl.files.video.clip.Clip`.
 
@@ -58,7 +66,7 @@ class RawFrames:
         self, width: int, height: int, pixel: str, *, rate: Fraction | None = None, file: BinaryIO | None = None
     ) -> None:
         self.layout, self.shape = LAYOUTS[pixel], (height, width, LAYOUTS[pixel].channels)
-        self.file = file or sys.stdin.buffer
+        self.file = file or standard_input()
         self.bytes = height * width * self.layout.channels * np.dtype(self.layout.dtype).itemsize
         rate = rate or DEFAULT_RATE
         self.rate = rate
@@ -89,7 +97,9 @@ class RawFrames:
 
     def _read(self) -> Array | None:
         """One frame, or None at the end."""
-        data = self.file.read(self.bytes)
+        data = bytearray()
+        while len(data) < self.bytes and (part := self.file.read(self.bytes - len(data))):
+            data += part
         if not data:
             return None
         if len(data) < self.bytes:
