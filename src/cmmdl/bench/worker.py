@@ -55,10 +55,11 @@ def main() -> None:
 def _prepare(task: dict[str, Any], tell: Callable[..., None]) -> None:
     """Exports a model that this runtime needs as a file, so that the time and memory of that are not measured."""
     from cmmdl.runtimes.choice import exported_file
+    from cmmdl.weights.resolving import resolve
 
     backend = _import_runtime(task)
     if backend != "torch":
-        exported_file(task["model"], backend, lambda text: tell(note=text))
+        exported_file(resolve(task["model"]), backend, lambda text: tell(note=text))
 
 
 def _measure(task: dict[str, Any], tell: Callable[..., None]) -> None:
