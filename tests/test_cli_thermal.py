@@ -15,10 +15,12 @@ from PIL import Image
 
 from cmmdl import Fuser, read_thermal
 from cmmdl.align import Alignment, register
+from cmmdl.align.transform import save
 from cmmdl.cli import main
 from cmmdl.files.images import read_image, write_image
 from cmmdl.files.metadata import history_of
 from cmmdl.files.palettes import known_palettes
+from cmmdl.fusion.options import FuseOptions
 from cmmdl.scenes import counts_of, radiometric_scene, synthetic_pair
 from radiometric import PARAMETERS, flir_jpeg
 
@@ -145,6 +147,17 @@ def test_python_takes_temperatures(camera: Path) -> None:
     fuser, thermal = Fuser("mean", note=lambda _: None), read_thermal(camera / "FLIR.jpg")
     np.testing.assert_array_equal(fuser(thermal), fuser(camera / "FLIR.jpg"))
     assert fuser(thermal, thermal.photo, grid="ir").shape == (120, 160, 3)  # type: ignore[union-attr]
+
+
+def test_a_transform_lays_temperatures_from_memory_as_from_its_file(camera: Path, tmp_path: Path) -> None:
+    found = Alignment(np.array([[1.2, 0, 40], [0, 1.2, 25], [0, 0, 1]]), "similarity", (160, 120), (320, 240))
+    save(found, tmp_path / "rig.json")
+    fuser = Fuser("mean", note=lambda _: None)
+    there = fuser(camera / "FLIR.jpg", transform=tmp_path / "rig.json")
+    np.testing.assert_array_equal(
+        fuser.fuse(camera / "FLIR.jpg", None, FuseOptions(transform=found, check=False)), there
+    )
+    assert there.shape != fuser(camera / "FLIR.jpg").shape  # type: ignore[union-attr]
 
 
 def test_conditions_reach_the_temperatures(camera: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cmmdl.align import Alignment, identity, register
 from cmmdl.align.geometry import Matrix, middle, shifting, turning
 from cmmdl.align.transform import load
+from cmmdl.align.warp import Grid
 from cmmdl.align.warp import grid as grid_of
 from cmmdl.errors import UnusableError
 from cmmdl.files.arrays import Pixels, namespace
@@ -46,15 +47,20 @@ def lay_pictures(ir: Picture, vis: Picture, options: FuseOptions, note: Note) ->
         raise UnusableError(
             f"{ir.name} and {vis.name} do not overlap; check --transform, --shift and --zoom"
         ) from error
-    cover = grid.cover(first)
     warped = first if options.grid == "ir" else grid.ir(first)
     return Laid(
         replace(ir, pixels=channels_first(warped)),
         replace(vis, pixels=channels_first(grid.vis(second))),
-        None if cover.min() == 1 else cover,
+        cover_of(grid, first),
         alignment=found,
         grid=options.grid or "vis",
     )
+
+
+def cover_of(grid: Grid, ir: NDArray[Any]) -> NDArray[np.float32] | None:
+    """How much of the fused picture counts on a grid; ``None`` where all of it does."""
+    cover = grid.cover(ir)
+    return None if cover.min() == 1 else cover
 
 
 def base(
@@ -62,10 +68,8 @@ def base(
 ) -> Alignment:
     """The transform before anything is moved by hand: stored, found, or plain resizing."""
     sizes = (first.shape[1], first.shape[0]), (second.shape[1], second.shape[0])
-    if isinstance(options.transform, Alignment):
-        return options.transform.resized(*sizes)
     if options.transform is not None:
-        return stored(str(options.transform), *sizes, ir.name)
+        return stored(options.transform, *sizes, ir.name)
     if options.align is None:
         return identity(*sizes)
     found = register(first, second, None if options.align == "auto" else options.align)
@@ -83,12 +87,17 @@ def base(
     return identity(*sizes)
 
 
-def stored(path: str, ir_size: tuple[int, int], vis_size: tuple[int, int], name: str) -> Alignment:
-    """A transform from a file, for pictures of these sizes.
+def stored(
+    transform: Alignment | str | Path, ir_size: tuple[int, int], vis_size: tuple[int, int], name: str
+) -> Alignment:
+    """A transform that was given, or that lies in a file, for pictures of these sizes.
 
     Raises:
         UnusableError: If it was stored as a failure, or for pictures of another aspect.
     """
+    if isinstance(transform, Alignment):
+        return transform.resized(ir_size, vis_size)
+    path = str(transform)
     found = _loaded(path, _changed(path))
     if not found.ok:
         raise UnusableError(

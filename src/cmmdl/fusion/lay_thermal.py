@@ -19,7 +19,7 @@ from cmmdl.files.notes import ResultNote
 from cmmdl.files.pictures import Picture
 from cmmdl.files.thermal import Thermal
 from cmmdl.fusion.laid import Laid
-from cmmdl.fusion.lay_pictures import array_of, channels_first, nudged, stored
+from cmmdl.fusion.lay_pictures import array_of, channels_first, cover_of, nudged, stored
 from cmmdl.fusion.options import FuseOptions
 from cmmdl.fusion.temperatures import Floats, filled, sampled
 
@@ -55,7 +55,7 @@ def lay_thermal(
     return Laid(
         ir=celsius_picture(infrared, given or celsius_span(thermal.celsius, thermal.name), thermal.name),
         vis=replace(vis, pixels=channels_first(grid.vis(photo))),
-        cover=_cover(grid, thermal.celsius),
+        cover=cover_of(grid, thermal.celsius),
         celsius=celsius,
         thermal=thermal,
         alignment=alignment,
@@ -97,7 +97,7 @@ def _alignment(
     """How the temperatures lie on the photo: as one, as asked, as found, or as the file states."""
     ir_size, vis_size = thermal.celsius.shape[1::-1], photo.shape[1::-1]
     if options.transform is not None:
-        return stored(str(options.transform), ir_size, vis_size, thermal.name)
+        return stored(options.transform, ir_size, vis_size, thermal.name)
     if options.resize_ir or (ir_size == vis_size and not own_photo and not options.align):
         return identity(ir_size, vis_size)
     found = register(thermal.celsius, photo, None if options.align in (None, "auto") else options.align)
@@ -126,9 +126,3 @@ def stated(offset: tuple[float, float, float], ir_size: tuple[int, int], vis_siz
     shift = [(v - 1) / 2 + o - scale * (i - 1) / 2 for v, o, i in zip(vis_size, (x, y), ir_size, strict=True)]
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]])
     return Alignment(matrix, "similarity", ir_size, vis_size, "stated", confidence=0.0)
-
-
-def _cover(grid: Grid, celsius: Floats) -> Floats | None:
-    """How much of the fused picture counts; ``None`` where all of it does."""
-    cover = grid.cover(celsius)
-    return None if cover.min() == 1 else cover
