@@ -130,6 +130,11 @@ def workers_of(node: Any) -> list[psutil.Process]:
     return [child for child in raylet.children(recursive=True) if "MapWorker" in name_of(child)]
 
 
+def fuses(node: Any) -> bool:
+    """Whether a worker of a node has a block in hand; Ray writes what a process does into its title."""
+    return any(").submit" in name_of(worker) for worker in workers_of(node))
+
+
 def name_of(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
@@ -156,13 +161,14 @@ def test_the_results_are_those_of_the_local_run(cluster: Any, two_nodes: Any, fo
 def test_a_node_is_killed(cluster: Any, two_nodes: Any, folder: Path) -> None:
     out = folder / "one_node_lost"
     run = fuse(folder / "ir", folder / "vis", out, ray=cluster, more=("--json",))
-    when(lambda: bool(workers_of(two_nodes)) and out.is_dir() and len(list(out.glob("*.png"))) >= 4, run)
+    when(lambda: fuses(two_nodes) and len(list(out.glob("*.png"))) >= 1, run)
     cluster.remove_node(two_nodes, allow_graceful=False)
     status, said = ended(run)
     assert status == 3, said
     assert contents(out) == contents(folder / "local")
     told = json.loads(said[said.index("{") : said.rindex("}") + 1])
     assert len(told["done"]) == len(set(told["done"])) == COUNT - 1
+    assert told["pools"] >= 2
     assert told["workers"] == 1, "of the node that is left"
 
 
