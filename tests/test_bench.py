@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from cmmdl.bench import Case, Plan, Process, Row, baselines, cases_of, measure, printing, run, spread
 from cmmdl.bench.case import backends_of, parse_size
 from cmmdl.bench.machine import Machine, machine
-from cmmdl.bench.worker import repeated
+from cmmdl.bench.worker import _prepare, repeated
 from cmmdl.cli import main
 from cmmdl.errors import UserError
 from cmmdl.runtimes.peak import peak_bytes
@@ -71,6 +71,14 @@ def test_figures_of_a_row_against_literals() -> None:
     assert row.peak == 350 * MIB
     assert row.above_import == 110 * MIB
     assert row.device_peak is None
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_network_that_ships_as_onnx_is_ready_for_a_bench(backend: str) -> None:
+    pytest.importorskip(backend)
+    told = list[dict[str, Any]]()
+    _prepare({"model": "cmmdl-rt", "backend": backend}, lambda **message: told.append(message))
+    assert told == []
 
 
 def test_speed_is_that_of_medians_with_the_range_of_rounds() -> None:

@@ -88,8 +88,10 @@ def look(ir: NDArray[Any], vis: NDArray[Any]) -> Look:
         The verdict; ``unsure`` where there is too little to go by.
     """
     size = vis.shape[1], vis.shape[0]
+    if min(*ir.shape[:2], *size) < LEAST_SIDE:
+        return Look("unsure")
     first = thumbnails(ir, vis, int(np.clip(FIRST * max(size), LEAST, MOST)))
-    if min(*ir.shape[:2], *vis.shape[:2]) < LEAST_SIDE or not telling(first):
+    if not telling(first):
         return Look("unsure")
     seen = compared(*first)
     closer = int(np.clip(SECOND * max(size), LEAST, CLOSER))

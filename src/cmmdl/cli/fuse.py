@@ -12,10 +12,10 @@ import click
 
 from cmmdl.cli.exit_codes import DONE
 from cmmdl.cli.fuse_clip import SOURCE, check_no_clip_options, check_no_pictures, clip_options, fuse_clip, wants_clip
-from cmmdl.cli.fuse_ending import remedy, say, say_json, tell_end
+from cmmdl.cli.fuse_ending import BAR, remedy, say, say_json, tell_end
 from cmmdl.cli.fuse_pipe import fuse_pipe, wants_pipe
 from cmmdl.cli.fuse_ray import fuse_on_cluster, ray_options
-from cmmdl.cli.fuse_shard import WHOLE, shard_option
+from cmmdl.cli.fuse_shard import shard_option
 from cmmdl.cli.fuse_thermal import (
     FuseCommand,
     model_of,
@@ -25,6 +25,7 @@ from cmmdl.cli.fuse_thermal import (
     thermal_options,
     write_reports,
 )
+from cmmdl.cli.fuse_todo import still_to_do
 from cmmdl.cli.naming import naming_options, take_naming
 from cmmdl.cli.notes import Notes, strict_option
 from cmmdl.cli.placing import placing_options
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from cmmdl.fusion.options import FuseOptions
 
 PATH = click.Path(path_type=Path, readable=False)
-BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
 
 @click.command("fuse", cls=FuseCommand)
@@ -281,23 +281,13 @@ def _fuse_folders(ir: Path, vis: Path, out: Path, options: dict[str, Any]) -> in
         every, left_out = folder_of_both(ir, out, options["naming"], suffix=suffix)
     else:
         every, left_out = pair_folders(ir, vis, out, options["naming"], suffix=suffix, note=notes)
-    shard = options["shard"] or WHOLE
-    pairs, left_out = shard.of(every), left_out if shard.tells_the_rest else []
-    if not pairs:
-        say(options, f"shard {shard} is empty: there are {len(every)} pairs")
-    there = existing(pairs)
-    if there and not (options["overwrite"] or options["skip_existing"]):
-        raise UserError(
-            f"{out}: {len(there)} of {len(pairs)} results exist; pass --skip-existing to do the rest or --overwrite"
-        )
-    kept = {pair.stem for pair in there} if options["skip_existing"] else set()
-    todo = [pair for pair in pairs if pair.stem not in kept]
+    todo, left_out, skipped = still_to_do(every, left_out, existing, out, options)
     fuser = _fuser(options, notes) if todo else None
     pair_options = _pair_options(every, options, notes) if todo else None
     for folder in {*target_folders(out, options), *(pair.out.parent for pair in todo)}:
         prepare_folder(folder)
     outcomes = _fuse_all(fuser, todo, pair_options, out, options) if fuser and pair_options else []
-    return tell_end(outcomes, left_out, len(pairs) - len(todo), options, notes)
+    return tell_end(outcomes, left_out, skipped, options, notes)
 
 
 def _fuse_all(

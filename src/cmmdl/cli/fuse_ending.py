@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from cmmdl.fusion.folder import Outcome
 
 
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+"""Progress over pictures, always a rate."""
+
+
 def tell_end(
     outcomes: Sequence[Outcome],
     left_out: list[str],

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cmmdl.cli.fuse_ending import say, tell_end
-from cmmdl.cli.fuse_shard import WHOLE
+from cmmdl.cli.fuse_ending import BAR, say, tell_end
 from cmmdl.cli.fuse_thermal import model_of, settle, write_reports
+from cmmdl.cli.fuse_todo import still_to_do
 from cmmdl.cli.naming import take_naming
 from cmmdl.cli.notes import Notes
 from cmmdl.errors import UsageError, UserError
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     PairOptions = Callable[[list[Pair], dict[str, Any], Notes], FuseOptions]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
 
 def ray_options(command: Command) -> Command:
@@ -62,6 +60,7 @@ def fuse_on_cluster(
         options: Of the command line.
         pair_options: Settles what is asked of every pair, with the range of all of them.
     """
+    from cmmdl.files.works import existing_works, pair_works
     from cmmdl.fusion.cluster.nodes import check_address, check_answers
 
     check_address(options["ray"])
@@ -73,7 +72,10 @@ def fuse_on_cluster(
     options["one_file"] = vis is None
     check_answers(options["ray"])
     notes = Notes(options["quiet"], options["strict"])
-    every, todo, left_out, skipped = _chosen(places, naming, options, notes)
+    every, left_out = pair_works(places, naming, suffix=f".{options['suffix'].lower()}", note=notes)
+    todo, left_out, skipped = still_to_do(
+        every, left_out, lambda own: existing_works(own, places.out), places.out, options
+    )
     if not todo:
         return tell_end([], left_out, skipped, options, notes)
     job = _job(every, options, notes, pair_options, str(temperature or ""))
@@ -96,35 +98,13 @@ def _places(ir: Path | str, vis: Path | str | None, out: Path | str | None) -> P
     return Places(str(ir), None if vis is None else str(vis), str(out))
 
 
-def _chosen(
-    places: Places, naming: Any, options: dict[str, Any], notes: Notes
-) -> tuple[list[Work], list[Work], list[str], int]:
-    """All pairs, those that are to be fused, lines about what is in no pair, and how many results are there."""
-    from cmmdl.files.works import existing_works, pair_works
-
-    every, left_out = pair_works(places, naming, suffix=f".{options['suffix'].lower()}", note=notes)
-    shard = options["shard"] or WHOLE
-    works, left_out = shard.of(every), left_out if shard.tells_the_rest else []
-    if not works:
-        say(options, f"shard {shard} is empty: there are {len(every)} pairs")
-    there = existing_works(works, places.out)
-    if there and not (options["overwrite"] or options["skip_existing"]):
-        raise UserError(
-            f"{places.out}: {len(there)} of {len(works)} results exist; pass --skip-existing to do the rest or "
-            "--overwrite"
-        )
-    kept = {work.stem for work in there} if options["skip_existing"] else set()
-    todo = [work for work in works if work.stem not in kept]
-    return every, todo, left_out, len(works) - len(todo)
-
-
 def _job(
     every: Sequence[Work], options: dict[str, Any], notes: Notes, pair_options: PairOptions, temperature: str
 ) -> Job:
     """What the workers are told; the range is that of the whole folder, some of whose files are read for it."""
     from cmmdl.files.addresses import read_bytes
     from cmmdl.files.ranges import sampled
-    from cmmdl.files.works import brought
+    from cmmdl.files.works import brought, names_of
     from cmmdl.fusion.cluster.job import Job, carried, carried_transform
     from cmmdl.fusion.sources import looked_at
 
@@ -132,8 +112,7 @@ def _job(
     with tempfile.TemporaryDirectory(prefix="cmmdl-") as folder:
         wanted = {*sampled(len(every)), *looked_at(len(every))} if _reads_for_range(options) else ()
         pairs = brought(every, sorted(wanted), Path(folder), read_bytes)
-        names = {str(getattr(pair, side)): getattr(work, side) for pair, work in zip(pairs, every, strict=True)
-                 for side in ("ir", "vis")}  # fmt: skip
+        names = [name for pair, work in zip(pairs, every, strict=True) for name in names_of(pair, work)]
         asked = pair_options(pairs, options, _Named(notes, names))
     fuser = {name: options[name] for name in ("backend", "precision", "tile", "stretch", "max_pixels")}
     transform = carried_transform(options["transform"])
@@ -144,16 +123,15 @@ def _job(
 class _Named(Notes):
     """Notes with the addresses that were given in place of the files here."""
 
-    def __init__(self, notes: Notes, names: dict[str, str]) -> None:
+    def __init__(self, notes: Notes, names: list[tuple[str, str]]) -> None:
         super().__init__(notes.quiet, notes.strict)
         self._notes, self._names = notes, names
 
     def __call__(self, text: str) -> None:
         """Passes a note on."""
-        told: str = text
-        for path, given in self._names.items():
-            told = told.replace(path, given) if path != given else told
-        self._notes(type(text)(told))
+        from cmmdl.files.works import by_address
+
+        self._notes(type(text)(by_address(text, self._names)))
 
 
 def _reads_for_range(options: dict[str, Any]) -> bool:

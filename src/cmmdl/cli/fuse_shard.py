@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,7 +28,7 @@ class Shard:
         """Whether this shard names the pictures without a partner, which are in no shard: the first one does."""
         return self.number == 1
 
-    def of(self, pairs: list[Item]) -> list[Item]:
+    def of(self, pairs: Sequence[Item]) -> Sequence[Item]:
         """Every N-th pair from the I-th on: no pair is in two shards of one count, each is in one."""
         return pairs[self.number - 1 :: self.count]
 

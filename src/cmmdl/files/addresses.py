@@ -13,8 +13,7 @@ from typing import Any
 
 from cmmdl.errors import UnreadableError, UnwritableError, UsageError, UserError
 from cmmdl.files.atomic import another, write_bytes
-from cmmdl.files.images import IMAGE_SUFFIXES
-from cmmdl.files.listing import Found, composed, list_pictures
+from cmmdl.files.listing import Found, composed, list_pictures, picture_of
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://")
 _WHOLE_AT_ONCE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory")
@@ -26,8 +25,7 @@ _PATIENCE = {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retri
 
 def is_remote(address: str | Path) -> bool:
     """Whether it has a scheme other than ``file``."""
-    scheme = _SCHEME.match(str(address))
-    return scheme is not None and scheme[1].lower() not in ("file", "local")
+    return _scheme(str(address)) not in ("", "file", "local")
 
 
 def as_path(address: str) -> Path:
@@ -66,7 +64,8 @@ def list_folder(address: str, *, recursive: bool = False) -> list[Found]:
     if not is_remote(address):
         return list_pictures(as_path(address), recursive=recursive)
     names = [name for name in list_names(address) if recursive or "/" not in name]
-    return [_found(name) for name in sorted(names) if _counts(name)]
+    found = (picture_of(*_parted(name), Path(name)) for name in sorted(names))
+    return [one for one in found if one is not None and not _is_hidden(one.where)]
 
 
 def list_names(address: str, *, missing: bool = False) -> list[str]:
@@ -147,7 +146,7 @@ def file_system(address: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise UserError(f"{address}: addresses need fsspec: pip install 'cmmdl[ray]'") from error
-    scheme = str(_SCHEME.match(address)[1]).lower() if _SCHEME.match(address) else ""  # type: ignore[index]
+    scheme = _scheme(address)
     try:
         system, path = url_to_fs(address, **(_PATIENCE if scheme in ("s3", "s3a") else {}))
     except ImportError as error:
@@ -158,6 +157,12 @@ def file_system(address: str) -> tuple[Any, str]:
     return system, str(path)
 
 
+def _scheme(address: str) -> str:
+    """In small letters; empty for a path."""
+    found = _SCHEME.match(address)
+    return found[1].lower() if found else ""
+
+
 def _place(address: str) -> str:
     """One spelling of an address."""
     if not is_remote(address):
@@ -166,15 +171,14 @@ def _place(address: str) -> str:
     return str(system.unstrip_protocol(path.rstrip("/")))
 
 
-def _found(name: str) -> Found:
+def _parted(name: str) -> tuple[str, str]:
+    """The folders of a name, and its last part."""
     where, slash, file = name.rpartition("/")
-    return Found(composed(where + slash), composed(os.path.splitext(file)[0]), Path(name))
+    return composed(where + slash), file
 
 
-def _counts(name: str) -> bool:
-    """Whether it is a picture by its name, and not hidden."""
-    hidden = any(part.startswith(".") for part in name.split("/"))
-    return not hidden and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+def _is_hidden(where: str) -> bool:
+    return any(part.startswith(".") for part in where.split("/"))
 
 
 def _put(system: Any, path: str, data: bytes) -> None:

@@ -56,10 +56,16 @@ def _below(folder: Path, where: str, seen: set[str] | None) -> list[Found]:
                 seen.add(real)
                 found += _below(Path(entry.path), f"{where}{composed(entry.name)}/", seen)
             continue
-        stem, suffix = os.path.splitext(entry.name)
-        if suffix.lower() in IMAGE_SUFFIXES:
-            found.append(Found(where, composed(stem), Path(entry.path)))
+        picture = picture_of(where, entry.name, Path(entry.path))
+        found += [picture] if picture is not None else []
     return found
+
+
+def picture_of(where: str, name: str, path: Path) -> Found | None:
+    """A file of a folder as `list_pictures` has it; None for a hidden one, or one of another kind by its name."""
+    stem, suffix = os.path.splitext(name)
+    counts = not name.startswith(".") and suffix.lower() in IMAGE_SUFFIXES
+    return Found(where, composed(stem), path) if counts else None
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -23,7 +23,6 @@ def quiet(text: str) -> None:
 Files = dict[str, list[Found]]
 """Key -> the files that have it; more than one is trouble."""
 
-
 Listed = tuple["Path | str", list[Found]]
 """A folder, and the pictures that it holds."""
 
@@ -238,9 +237,18 @@ def nothing_pairs(ir: Path | str, vis: Path | str, matched: Matched) -> str:
 def _check_out(ir: Path, vis: Path, out: Path, recursive: bool) -> None:
     """Refuses results that the next run would take for inputs."""
     place, inputs = out.resolve(), (ir.resolve(), vis.resolve())
-    if place in inputs:
+    refuse_mixing(out, among=place in inputs, read=recursive and any(map(place.is_relative_to, inputs)))
+
+
+def refuse_mixing(out: Path | str, *, among: bool, read: bool) -> None:
+    """Refuses a folder of results that is one of inputs, or that lies where ``--recursive`` reads.
+
+    Raises:
+        UsageError: If so.
+    """
+    if among:
         raise UsageError(f"{out} is a folder of inputs, results would mix with them; give another folder with -o")
-    if recursive and any(place.is_relative_to(folder) for folder in inputs):
+    if read:
         raise UsageError(f"{out} lies below a folder of inputs, which --recursive reads; give another one with -o")
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmmdl.errors import UsageError, UserError
+from cmmdl.errors import UserError
 from cmmdl.files.addresses import as_path, is_remote, join, lies_below, list_folder, list_names, same_place
 from cmmdl.files.images import Note
 from cmmdl.files.listing import composed
 from cmmdl.files.naming import AS_FOUND, Naming
-from cmmdl.files.pairs import Matched, Pair, existing, match_listed, nothing_pairs, quiet, single_files
+from cmmdl.files.pairs import Matched, Pair, existing, match_listed, nothing_pairs, quiet, refuse_mixing, single_files
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,18 @@ def bring(work: Work, pair: Pair, read: Callable[[str], bytes]) -> None:
             path.write_bytes(read(address))
 
 
+def names_of(pair: Pair, work: Work) -> list[tuple[str, str]]:
+    """Each file of a pair on this computer, and the address that was given for it."""
+    return [(str(pair.ir), work.ir), (str(pair.vis), work.vis), (str(pair.out), work.out)]
+
+
+def by_address(text: str, names: Iterable[tuple[str, str]]) -> str:
+    """A message with the addresses that were given in place of the files here, as `names_of` has them."""
+    for path, given in names:
+        text = text.replace(path, given)
+    return text
+
+
 def _address(folder: str, path: Path) -> str:
     """Of a file that was listed; those of other computers are listed by their names."""
     return join(folder, path.as_posix()) if is_remote(folder) else str(path)
@@ -144,11 +156,8 @@ def _left_out(matched: Matched, places: Places) -> list[str]:
 def _check_out(places: Places, recursive: bool) -> None:
     """Refuses results that the next run would take for inputs."""
     inputs = [place for place in (places.ir, places.vis) if place is not None]
-    if any(same_place(places.out, place) for place in inputs):
-        raise UsageError(
-            f"{places.out} is a folder of inputs, results would mix with them; give another folder with -o"
-        )
-    if recursive and any(lies_below(places.out, place) for place in inputs):
-        raise UsageError(
-            f"{places.out} lies below a folder of inputs, which --recursive reads; give another one with -o"
-        )
+    refuse_mixing(
+        places.out,
+        among=any(same_place(places.out, place) for place in inputs),
+        read=recursive and any(lies_below(places.out, place) for place in inputs),
+    )

@@ -31,7 +31,7 @@ _HUGE_PAGE = 2 * 2**20
 _HEAP = 256 * 2**20
 """Bytes of the heap that are to lie in such pages: what the bands of several threads take for a while."""
 
-_GRAIN = 2 * 2**20
+_GRAIN = _HUGE_PAGE
 """Places are a multiple of this: a map and its spectrum, which is a little larger, then fit into the same ones."""
 
 _SMALLEST = 8 * 2**20
@@ -61,10 +61,12 @@ def reuse_memory() -> bool:
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):
         return False
-    known, _kept = _kept is not None, [] if _kept is None else _kept
+    first = _kept is None
+    if first:
+        _kept = []
     settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1, _TOP_PAD: 16 * 2**20, _ARENA_MAX: 1}
     done = all([library.mallopt(name, value) == 1 for name, value in settings.items()])
-    if done and not known:
+    if done and first:
         _grow_in_huge_pages(library)
     return done
 

@@ -6,7 +6,7 @@ a CPU. Elsewhere, and should they ever be missing or give something else, the pl
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -44,7 +44,7 @@ def relu6_depthwise(x: Tensor, kernel: Tensor) -> Tensor:
     return F.conv2d(x, kernel, groups=len(kernel)).clamp_(0, 6)
 
 
-@lru_cache(maxsize=1)
+@cache
 def available() -> bool:
     """Whether the fused calls are there and give what the plain operators give: tried once, on a small map."""
     if not torch.backends.mkldnn.is_available():

@@ -25,7 +25,6 @@ BLOCK = 32
 BLOCKS_EACH = 4
 """Blocks for each worker at least, if there are as many pairs, so that a slow one does not keep the others waiting."""
 
-
 PATIENCE = 5
 """So many rounds in which no pair was begun are not the end: a lost node still counts as living for a while."""
 

@@ -16,8 +16,6 @@ from cmmdl.files.atomic import write_bytes
 WAIT = 120
 """Seconds for which a node may take to answer; a Python process is started there."""
 
-EXTRA = "pip install 'cmmdl[ray]'"
-
 
 @dataclass(frozen=True)
 class Needs:

@@ -13,7 +13,7 @@ from cmmdl.errors import UserError
 from cmmdl.files.addresses import as_path, is_remote, join, read_bytes, store
 from cmmdl.files.notes import ResultNote, UndoneNote
 from cmmdl.files.pairs import Pair
-from cmmdl.files.works import Work, bring, pair_here
+from cmmdl.files.works import Work, bring, by_address, names_of, pair_here
 from cmmdl.fusion.cluster.job import Job, Said, Told
 from cmmdl.fusion.cluster.ledger import MOST
 from cmmdl.fusion.folder import fuse_pairs
@@ -119,9 +119,7 @@ class Errand:
         self.pairs = [pair_here(work, folder / str(self.numbers[stem])) for stem, work in self.works.items()]
         self.options, self.products = self._options(), self._products()
         self._names = [
-            (str(path), given)
-            for pair, work in zip(self.pairs, works.values(), strict=True)
-            for path, given in ((pair.ir, work.ir), (pair.vis, work.vis), (pair.out, work.out))
+            name for pair, work in zip(self.pairs, works.values(), strict=True) for name in names_of(pair, work)
         ]
 
     def before(self, pair: Pair) -> None:
@@ -148,15 +146,11 @@ class Errand:
 
     def named(self, text: str) -> str:
         """A message with the addresses that were given in place of the files here."""
-        for path, given in self._names:
-            text = text.replace(path, given)
-        return text
+        return by_address(text, self._names)
 
     def nameless(self, text: str) -> str:
         """A message without names of files: of those that differ in these only, one is said."""
-        for path, _ in self._names:
-            text = text.replace(path, "")
-        return text
+        return by_address(text, ((path, "") for path, _ in self._names))
 
     def _goes_away(self, pair: Pair) -> bool:
         return is_remote(self.works[pair.stem].out)
