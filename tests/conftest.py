@@ -42,9 +42,12 @@ def cases(shared: Path) -> Path:
     return shared / "cases"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Headless Chromium, the system's own; a test that needs it is skipped where it or its driver is absent."""
+    """Headless Chromium, the system's own; a test that needs it is skipped where it or its driver is absent.
+
+    Closed after each module: while its driver runs, `asyncio.run` cannot be called in the same thread.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
     names = ("chromium", "chromium-browser", "google-chrome")
     if (path := next(filter(None, map(shutil.which, names)), None)) is None:

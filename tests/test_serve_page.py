@@ -62,6 +62,7 @@ def open_page(browser: Any, address: str, refused: list[str]) -> Iterator[Open]:
         context.route("**/*", guard)
         page = context.new_page()
         page.on("pageerror", lambda error: refused.append(f"an error: {error}"))
+        page.on("filechooser", lambda _: None)  # on from the start: switched on by a wait it may come after the key
         page.set_default_timeout(60_000)
         page.goto(address)
         page.wait_for_selector("#version:not(:empty)")
