@@ -15,7 +15,7 @@ from cmmdl.align.geometry import Matrix, Size, corner_error, moved
 NEAR = 2.0
 """Distance in pixels of the working grid within which a block's own best place counts as agreeing."""
 
-STRONG = 2.2
+STRONG = 2.1
 """Strength at which a transform is as likely right as wrong."""
 APART = 4.0
 """The same of the distance between halves, in pixels of the grid."""
@@ -99,12 +99,12 @@ def confidence(seen: Evidence, back: float) -> float:
 
     Args:
         seen: What the blocks say.
-        back: Distance at the corners between the transform and that found backwards from a disturbed start, in
-            pixels of a picture 512 wide.
+        back: Distance at the corners of the overlap between the transform and that found backwards from a disturbed
+            start, in pixels of a picture 512 wide.
     """
     strong = max(strength(seen.support), 1e-3)
     terms = (STRONG / strong, seen.halves / APART, back / (ASTRAY * strong))
-    return float(np.prod([1 / (1 + min(term, 1e3) ** 6) for term in terms]))
+    return float(1 / (1 + sum(min(term, 1e3) ** 6 for term in terms)))
 
 
 def own_places(surfaces: Surfaces) -> NDArray[Any]:
