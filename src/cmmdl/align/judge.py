@@ -15,7 +15,7 @@ from cmmdl.align.geometry import Matrix, Size, corner_error, moved
 NEAR = 2.0
 """Distance in pixels of the working grid within which a block's own best place counts as agreeing."""
 
-STRONG = 2.1
+STRONG = 2.2
 """Strength at which a transform is as likely right as wrong."""
 APART = 4.0
 """The same of the distance between halves, in pixels of the grid."""

@@ -63,7 +63,7 @@ def onto(picture: Plane, matrix: Matrix, size: tuple[int, int], scale: float) ->
     return Plane(floats(grey), floats(known > 0.99))
 
 
-LEAST_BLOCK = 20
+LEAST_BLOCK = 36
 """Pixels of the smallest blocks."""
 
 
