@@ -24,7 +24,7 @@ from cmmdl.align.geometry import (
     turning,
     zoom,
 )
-from cmmdl.align.judge import confidence, evidence, strength
+from cmmdl.align.judge import STRONG, confidence, evidence, strength
 from cmmdl.align.kinds import nearest
 from cmmdl.align.level import Refined, Rule, refine
 from cmmdl.align.maps import Plane, busy, plane
@@ -49,6 +49,8 @@ ROUNDS, RISE = 2, 0.05
 """Further rounds of a guess that is not clear, as long as its score rises by this."""
 SMALL = 1.0
 """Correction in pixels of the grid after which no further round is made."""
+FARTHEST, MORE = 1.25, 1.3
+"""Scale beyond which, either way, the strength must be so many times as great: among so many places chance finds more."""
 GATE = 0.5
 """Confidence from which an answer is given as sure."""
 CHANCE = 2.0
@@ -100,7 +102,7 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
 def search_near(ir: Plane, vis: Plane) -> Guess:
     """The best transform near plain resizing, which is one of the starts."""
     search = Search(ir, vis, 160)
-    found = starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 8, reach=0.2)
+    found = starts(search, scales(1 / FARTHEST, FARTHEST, 1.08), (-8, -4, 0, 4, 8), 8, reach=0.2)
     return refined(ir, vis, [Start(resizing(ir.size, vis.size), 0.0, 1.0, 0.0), *found], 2)
 
 
@@ -200,7 +202,8 @@ def judged(answer: Alignment, ir: Plane, vis: Plane, found: Refined) -> Alignmen
     seen = evidence(found.surfaces, found.step, found.size)
     if strength(seen.support) < CHANCE:
         return replace(answer, status="foreign")
-    sure = confidence(seen, way_back(answer.matrix, ir, vis))
+    beyond = abs(np.log(answer.scale)) > np.log(FARTHEST)
+    sure = confidence(seen, way_back(answer.matrix, ir, vis), STRONG * (MORE if beyond else 1))
     per_pixel = zoom(found.grid, found.size)
     placed = "ok" if seen.spread > LEAST_SPREAD else "degenerate"
     status = placed if sure >= GATE else "low_confidence"
