@@ -50,7 +50,7 @@ ROUNDS, RISE = 2, 0.05
 SMALL = 1.0
 """Correction in pixels of the grid after which no further round is made."""
 FARTHEST, MORE = 1.25, 1.3
-"""Scale beyond which, either way, the strength must be so many times as great: among so many places chance finds more."""
+"""Scale beyond which, either way, the strength must be so many times as great: among more places chance finds more."""
 GATE = 0.5
 """Confidence from which an answer is given as sure."""
 CHANCE = 2.0
@@ -141,11 +141,13 @@ def starts(
 
 
 def refined(ir: Plane, vis: Plane, found: list[Start], further: int = 0) -> Guess:
-    """The best of some starts: all climb at the lowest resolution, the best few of them at a higher one.
+    """The best of some starts: all climb at low resolution, the best few of them, and the first, at a higher one.
 
     Where none of these is clear, the best ``further`` of them go on.
     """
-    guesses = [Guess(resizing(ir.size, vis.size), 0.0)]
+    guesses = [climbed(ir, vis, Guess(start.matrix, 0.0)) for start in found[:1]]
+    if guesses and guesses[0].score > CLEAR:
+        return guesses[0]
     coarse = [climbed(ir, vis, Guess(start.matrix, 0.0), COARSE) for start in found]
     for guess in sorted(coarse, key=lambda guess: guess.score, reverse=True)[:CLOSER]:
         guesses.append(climbed(ir, vis, guess))
@@ -158,7 +160,7 @@ def refined(ir: Plane, vis: Plane, found: list[Start], further: int = 0) -> Gues
             if better.score < guess.score + RISE:
                 break
             guesses[place] = guess = better
-    return max(guesses, key=lambda guess: guess.score)
+    return max(guesses, key=lambda guess: guess.score, default=Guess(resizing(ir.size, vis.size), 0.0))
 
 
 def climbed(ir: Plane, vis: Plane, guess: Guess, rule: Rule = ROUGH) -> Guess:
