@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from cmmdl.files.images import write_image
 from cmmdl.training.config import Source
-from cmmdl.training.data import Pair, find_pairs
+from cmmdl.training.data import TrainingPair, find_pairs
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 256
 Mask = NDArray[np.float32]
 
 
-def training_pairs(data: Path) -> list[Pair]:
+def training_pairs(data: Path) -> list[TrainingPair]:
     """The pairs that the houses are cut from."""
     sources = (
         Source(ir=data / name / "ir", vis=data / name / "vis", leave_out=ROOT / "configs" / f"validation-{name}.txt")
@@ -54,18 +54,25 @@ def skyline(random: np.random.Generator) -> Mask:
     return cv2.GaussianBlur(mask, (0, 0), 0.7)
 
 
-def draw(pair: Pair, random: np.random.Generator) -> list[NDArray[np.uint8]]:
+def wall(picture: Mask, random: np.random.Generator) -> Mask:
+    """What stands before the sky: every other time of another level and less contrast, as plain walls are."""
+    if random.random() < 0.5:
+        return picture
+    return random.uniform(10, 245) + (picture - picture.mean()) * np.float32(random.uniform(0.1, 1))
+
+
+def draw(pair: TrainingPair, random: np.random.Generator) -> list[NDArray[np.uint8]]:
     """Infrared and visible, ``(SIDE, SIDE)`` each."""
     planes = pair.load()[:2].astype(np.float32)
     _, height, width = planes.shape
     side = min(height, width, int(random.integers(160, 400)))
     top, left = random.integers(height - side + 1), random.integers(width - side + 1)
     mask = skyline(random)
-    levels = random.uniform(0, 255) if random.random() < 0.2 else random.uniform(0, 70), random.uniform(10, 250)
+    levels = random.uniform(0, 255) if random.random() < 0.4 else random.uniform(0, 70), random.uniform(10, 250)
     pictures = []
     for plane, level, noise in zip(planes, levels, random.uniform(0.3, 2.0, 2), strict=True):
         solid = cv2.resize(plane[top : top + side, left : left + side], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        picture = mask * solid + (1 - mask) * (level + random.normal(0, noise, mask.shape))
+        picture = mask * wall(solid, random) + (1 - mask) * (level + random.normal(0, noise, mask.shape))
         pictures.append(np.clip(picture + 0.5, 0, 255).astype(np.uint8))
     return pictures
 
