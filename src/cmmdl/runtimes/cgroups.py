@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
 
@@ -29,14 +29,22 @@ _MEMORY_2 = ("memory.max", "memory.current", "inactive_file")
 _MEMORY_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
-def _groups(controller: str) -> Iterator[Path]:
+def _groups(controller: str) -> tuple[Path, ...]:
     """The folders of the groups around this process; controller ``""`` is version 2 of their interface."""
-    for line in _text(MEMBERSHIP).splitlines():
+    return _folders(_text(MEMBERSHIP), GROUPS, controller)
+
+
+@lru_cache
+def _folders(membership: str, root: Path, controller: str) -> tuple[Path, ...]:
+    """The same, from what the process's membership says: asked for every picture, worked out once."""
+    folders: list[Path] = []
+    for line in membership.splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
             places = (controllers, controller) if controller else ("", "unified")
             for place in dict.fromkeys(places):
-                yield from _upwards(GROUPS / place, path)
+                folders += _upwards(root / place, path)
+    return tuple(folders)
 
 
 def _upwards(root: Path, path: str) -> list[Path]:
@@ -47,8 +55,9 @@ def _upwards(root: Path, path: str) -> list[Path]:
 
 def _memory_of(folder: Path, limit: str, used: str, cache: str) -> int | None:
     """Limit less use of one group; file cache that can be dropped does not count as used."""
-    most, now = _text(folder / limit).strip(), _text(folder / used).strip()
-    if not (most.isdigit() and now.isdigit()):
+    most = _text(folder / limit).strip()
+    now = _text(folder / used).strip() if most.isdigit() else ""
+    if not now.isdigit():
         return None
     counts = dict(line.split() for line in _text(folder / "memory.stat").splitlines() if line.count(" ") == 1)
     return int(most) - int(now) + int(counts.get(cache, 0))

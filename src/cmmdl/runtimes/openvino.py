@@ -56,6 +56,7 @@ class OpenVinoBackend:
         settings |= {"PERFORMANCE_HINT": "LATENCY"} if streams == 1 else apart
         self._compiled = core.compile_model(model, "CPU", settings)
         self._requests = threading.local()
+        self._beside: dict[int, Backend] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, self._arguments
@@ -67,9 +68,13 @@ class OpenVinoBackend:
         return self._requests.mine
 
     def side_by_side(self, count: int) -> list[Backend]:
-        """The network compiled anew with a stream for each thread; none is tied to a core."""
-        path, _, bfloat16, _ = self._arguments
-        return [OpenVinoBackend(path, threads=count, bfloat16=bfloat16, streams=count)] * count if count > 1 else [self]
+        """The network compiled anew, once, with a stream for each thread; none is tied to a core."""
+        if count < 2:
+            return [self]
+        if count not in self._beside:
+            path, _, bfloat16, _ = self._arguments
+            self._beside[count] = OpenVinoBackend(path, threads=count, bfloat16=bfloat16, streams=count)
+        return [self._beside[count]] * count
 
     def run(self, ir: Pixels, vis: Pixels) -> NDArray[Any]:
         """Fuses ``(B, 1, H, W)`` float32."""
