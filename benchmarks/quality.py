@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py --data ../shared/data                   # prints the tables
     python benchmarks/quality.py --data ../shared/data --write           # also docs/results.md, README.md and the cards
-    python benchmarks/quality.py --data ../shared/data --write --model cmmdl-rt    # the other's rows stay as they are
+    python benchmarks/quality.py --data ../shared/data --write --model cmmdl-rt    # all other rows stay as they are
 
 ``--data`` holds ``test/tno/ir``, ``test/tno/vis``, ``test/roadscene/ir`` and ``test/roadscene/vis``: the 25 pairs of
 TNO and 50 of RoadScene that the field tests on. Beside this file, ``boards/NAME.json`` has the mean scores of 13
@@ -75,14 +75,15 @@ def score_set(name: str, data: Path, models: list[str], out: Path, written: bool
     folders = {model: out / model / name for model in models}
     warmth = {} if written else {m: fuse_set(Fuser(m, stretch=True), ir, vis, folders[m]) for m in models}
     board, kept = load_board(BOARDS / f"{name}.json", "cmmdl"), [model for model in MODELS if model not in models]
-    old = {model: kept_rows(name, model) for model in kept}
-    others = {model: card_scores(model)[name] for model in kept} | board
-    common = {"baselines": BASELINES, "stretch": True, "progress": True}
+    old = {method: kept_rows(name, method) for method in [*kept, *BASELINES] if kept}
+    others = {method: numbers(rows[0], METRICS) for method, rows in old.items()} | board
+    others |= {model: card_scores(model)[name] for model in kept}
+    common = {"baselines": [] if kept else BASELINES, "stretch": True, "progress": True}
     main = evaluate_folder(folders, ir, vis, metrics=METRICS, **common)
     judges = evaluate_folder(folders, ir, vis, metrics=JUDGES, convention="paper", **common)
     other = evaluate_folder(folders, ir, vis, metrics=["SSIM"], convention="cddfuse", **common)
     text = f"\n## {SETS[name]}\n\n{first_table(markdown(main, others))}\n\n"
-    text += first_table(markdown(judges, {model: judged(rows[1]) for model, rows in old.items()})) + "\n\n"
+    text += first_table(markdown(judges, {method: numbers(rows[1], JUDGES) for method, rows in old.items()})) + "\n\n"
     text += f"Beside the {len(board)} published networks alone, each of ours by itself:\n\n"
     text += "| method | SSIM, constants for a range of 2 | warm targets kept | mean ranks |\n|---|---|---|---|\n"
     scores: Scores = {}
@@ -98,7 +99,7 @@ def score_set(name: str, data: Path, models: list[str], out: Path, written: bool
         order = ", ".join(f"{rival} {ranks[rival]:.2f}" for rival in sorted(ranks, key=ranks.__getitem__))
         text += f"| {model} | {scores[model]['SSIM (range 2)']:.3f} | {kept} | {order} |\n"
         scores[model] = {metric: round(value, 5) for metric, value in scores[model].items()}
-    text += "".join(f"{rows[2]}\n" for rows in old.values())
+    text += "".join(f"{old[model][2]}\n" for model in kept)
     text += (
         "\nWarm targets are kept where the warmest 2 % of infrared, in the pairs in which they are brighter than "
         "visible, stay brighter than visible in the fused picture.\n"
@@ -111,16 +112,16 @@ def card_scores(model: str) -> Scores:
     return dict(json.loads((TRAINED / f"{model}.json").read_text(encoding="utf-8"))["scores"])
 
 
-def kept_rows(name: str, model: str) -> list[str]:
-    """A model's rows of one set in docs/results.md: scores, judges, beside the published networks."""
+def kept_rows(name: str, method: str) -> list[str]:
+    """A method's rows of one set in docs/results.md: scores, judges, beside the published networks."""
     section = DOCS.read_text(encoding="utf-8").split(f"\n## {SETS[name]}\n")[1].split("\n## ")[0]
-    return [line for line in section.splitlines() if line.startswith(f"| {model} |")]
+    return [line for line in section.splitlines() if line.startswith(f"| {method} |")]
 
 
-def judged(row: str) -> dict[str, float]:
-    """The judges' scores in a row of docs/results.md."""
+def numbers(row: str, metrics: list[str]) -> dict[str, float]:
+    """The scores in a row of docs/results.md."""
     values = re.findall(r"\d+\.?\d*", row.split("|", 2)[2])
-    return dict(zip(JUDGES, map(float, values), strict=False))
+    return dict(zip(metrics, map(float, values), strict=False))
 
 
 def short_table(table: Table, names: list[str], title: str) -> str:

@@ -55,8 +55,8 @@ class Step:
         """
         ir, vis = pictures["ir"], pictures["vis"]
         fused = self.model(ir, vis)
-        about = {"mask": pictures["mask"], "counts": pictures.get("counts")}
-        losses, terms = fusion_loss(fused, ir, vis, weights, **about, **self.options)
+        counts = pictures.get("counts")
+        losses, terms = fusion_loss(fused, ir, vis, weights, mask=pictures["mask"], counts=counts, **self.options)
         self.optimizer.zero_grad(set_to_none=True)
         self.backward(losses.mean())
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
