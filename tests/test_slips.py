@@ -52,6 +52,7 @@ from cmmdl.fusion.painting import colours_of
 from cmmdl.fusion.pipeline import Newest
 from cmmdl.fusion.sources import _range, not_radiometric
 from cmmdl.fusion.steady import FlowField, Steady
+from cmmdl.fusion.tiling import exact_tile
 from cmmdl.metrics import METRICS, vifb, windows
 from cmmdl.metrics.perception import _contrast
 
@@ -377,6 +378,17 @@ class TestFusion:
         fuser = Fuser("mean")
         fuser.backend = SimpleNamespace(side_by_side=lambda count: [f"backend {n}" for n in range(count)])  # type: ignore[assignment]
         assert [one.backend for one in fuser.side_by_side(2)] == ["backend 0", "backend 1"]
+
+    def test_the_smallest_tile_that_is_exact(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        used = list[str]()
+        for name in ("fuse_tiled", "fuse_tiled_exactly"):
+            monkeypatch.setattr(f"cmmdl.fusion.fuser.{name}", lambda *_, name=name, **__: used.append(name))
+        fuser = Fuser("mean", note=lambda note: None)
+        fuser.backend = SimpleNamespace(reach=40)  # type: ignore[assignment]
+        pixels = np.zeros((1, 1, 900, 900), np.float32)
+        for tile in (exact_tile(40), exact_tile(40) - 1):
+            fuser._tiled(pixels, pixels, tile)
+        assert used == ["fuse_tiled_exactly", "fuse_tiled"]
 
     def test_what_does_not_fit_is_fused_in_tiles_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         sizes = set[tuple[int, ...]]()
