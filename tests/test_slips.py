@@ -304,6 +304,21 @@ class TestClips:
         assert [pair.ir.arrived - now for pair in taken] == [pytest.approx(1), pytest.approx(2)]
         assert [float(pair.vis.time) for pair in taken] == [0, 0.5]
 
+    def test_frames_without_a_time_follow_at_the_rate_of_the_clip(self) -> None:
+        pytest.importorskip("av")
+        from cmmdl.files.video.decoding import DecodedClip
+
+        notes = list[str]()
+        frames = [SimpleNamespace(height=6, width=8, pts=pts, time_base=Fraction(1, 100)) for pts in (20, None, 3, 4)]
+        clip: Any = SimpleNamespace(
+            name="a.mp4", first=frames[0], _from=lambda first: iter(frames), _pixels=lambda frame: GREY,
+            facts=SimpleNamespace(rate=Fraction(25)), origin=Fraction(0), note=notes.append,
+            _check_end=lambda last: None,
+        )  # fmt: skip
+        clip._time = lambda frame, last: DecodedClip._time(clip, frame, last)
+        assert [frame.time for frame in DecodedClip.frames(clip)] == [Fraction(1, 5), Fraction(6, 25)]
+        assert notes == ["a.mp4: 2 frames whose time does not follow the one before were left out"]
+
     def test_latency_counts_from_the_arrival(self) -> None:
         report = ClipReport()
         _count(report, Frame(Fraction(0), GREY, time.monotonic() - 0.5), time.monotonic(), live=True)
