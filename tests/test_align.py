@@ -13,8 +13,13 @@ import pytest
 from cmmdl.align import Alignment, blend, grid, identity, load, onto_vis, register, save
 from cmmdl.align.check import look
 from cmmdl.align.geometry import corner_error, inverse, moved, resizing, sane, shifting, turning
+from cmmdl.align.judge import Evidence, Support, confidence
 from cmmdl.align.kinds import nearest, through
+from cmmdl.align.level import refine
+from cmmdl.align.maps import plane
+from cmmdl.align.registration import FINE, ROUGH, apart
 from cmmdl.align.rig import median
+from cmmdl.align.thumbs import firsts
 from cmmdl.align.warp import largest_rectangle, soft
 from cmmdl.errors import UserError
 from cmmdl.scenes import synthetic_pair
@@ -92,12 +97,48 @@ class TestRegister:
         assert errors[1] < 1.8
         assert errors[1] < 0.8 * errors[0]
 
+    def test_small_pictures_have_enough_blocks_to_be_judged_by(self, pair: tuple[Picture, Picture]) -> None:
+        ir, vis = (plane(cv2.resize(one, (160, 120), interpolation=cv2.INTER_AREA)) for one in pair)
+        found = refine(ir, vis, np.eye(3), "affine", FINE)
+        assert found is not None
+        assert found.size == (160, 120)
+        assert len(found.surfaces.centres) == 8 * 6
+        assert refine(ir, vis, np.eye(3), "affine", ROUGH) is not None
+
+    def test_the_way_back_is_measured_where_both_pictures_are(self) -> None:
+        plain, doubled = np.eye(3), np.diag([2.0, 2.0, 1.0])
+        assert apart(shifting(3, 4), plain, (100, 80), (100, 80)) == pytest.approx(5)
+        # The infrared picture is twice as wide as the visible one: what happens beyond its frame does not count.
+        turned_there = turning(2, 1, (50, 40)) @ doubled
+        seen, all_of_it = (
+            apart(turned_there, doubled, (100, 80), (101, 81)),
+            corner_error(turned_there, doubled, (100, 80)),
+        )
+        assert seen == pytest.approx(2 * np.sin(np.deg2rad(1)) * np.hypot(50, 40), rel=1e-6)
+        assert all_of_it > 1.5 * seen
+        assert apart(plain, shifting(500, 0), (100, 80), (100, 80)) == float("inf")
+
+    @pytest.mark.parametrize(
+        ("share", "halves", "back", "expected"),
+        [(0.22, 0.0, 0.0, 0.5), (0.44, 4.0, 0.0, 1 / (2 + 2**-6)), (0.44, 0.0, 8.8, 1 / (2 + 2**-6)), (0, 0.0, 0.0, 0)],
+    )
+    def test_the_gate_adds_up_the_doubts(self, share: float, halves: float, back: float, expected: float) -> None:
+        none = np.zeros(0)
+        seen = Evidence(Support(share, 100, none.astype(bool), none), halves, 1.0, 1.0)
+        assert confidence(seen, back) == pytest.approx(expected, abs=1e-6)
+
     def test_an_unknown_warp_is_refused(self, pair: tuple[Picture, Picture]) -> None:
         with pytest.raises(ValueError, match="the warp must be one of"):
             register(*pair, "bilinear")
 
 
 class TestLook:
+    @pytest.mark.parametrize(
+        ("length", "side", "expected"), [(64, 16, [0, 16, 32, 48]), (48, 16, [0, 16, 32]), (20, 18, [0, 2])]
+    )
+    def test_blocks_reach_from_edge_to_edge(self, length: int, side: int, expected: list[int]) -> None:
+        assert firsts(length, side) == expected
+
     def test_right_shifted_and_mirrored(self, pair: tuple[Picture, Picture]) -> None:
         ir, vis = pair
         assert look(ir, vis).verdict == "aligned"

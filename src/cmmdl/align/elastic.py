@@ -12,7 +12,7 @@ from cmmdl.align.geometry import Matrix, Size, moved
 from cmmdl.align.level import Level, Rule, level
 from cmmdl.align.maps import Floats, Plane, floats
 
-RULE = Rule(512, 48, 24, 7, (3.0, 2.5, 2.0, 1.5, 1.5))
+RULE = Rule(512, 48, 7, (3.0, 2.5, 2.0, 1.5, 1.5))
 NODES = 12
 """Of the field along the longer side."""
 STIFF = 0.05
@@ -62,7 +62,7 @@ def shape(size: Size) -> Size:
 
 def look(here: Level, ir: Floats) -> Surfaces:
     """The surfaces of blocks under the present field."""
-    return surfaces(here.vis, ir, here.both, size=RULE.size, step=RULE.step, radius=RULE.radius)
+    return surfaces(here.vis, ir, here.both, size=RULE.size, step=RULE.size // 2, radius=RULE.radius)
 
 
 def displaced(here: Level, bent: NDArray[np.float64], nodes: Size, vis: Size) -> Floats:

@@ -94,17 +94,18 @@ def strength(seen: Support) -> float:
     return max(0.0, seen.share) * seen.blocks**0.5
 
 
-def confidence(seen: Evidence, back: float) -> float:
+def confidence(seen: Evidence, back: float, strong: float = STRONG) -> float:
     """Confidence from 0 to 1 that a transform is right; 0.5 is where the gate closes.
 
     Args:
         seen: What the blocks say.
-        back: Distance at the corners between the transform and that found backwards from a disturbed start, in
-            pixels of a picture 512 wide.
+        back: Distance at the corners of the overlap between the transform and that found backwards from a disturbed
+            start, in pixels of a picture 512 wide.
+        strong: Strength at which the transform is as likely right as wrong.
     """
-    strong = max(strength(seen.support), 1e-3)
-    terms = (STRONG / strong, seen.halves / APART, back / (ASTRAY * strong))
-    return float(np.prod([1 / (1 + min(term, 1e3) ** 6) for term in terms]))
+    found = max(strength(seen.support), 1e-3)
+    terms = (strong / found, seen.halves / APART, back / (ASTRAY * found))
+    return float(1 / (1 + sum(min(term, 1e3) ** 6 for term in terms)))
 
 
 def own_places(surfaces: Surfaces) -> NDArray[Any]:

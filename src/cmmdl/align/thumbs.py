@@ -11,7 +11,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import fft
 
@@ -110,25 +109,36 @@ def blocks(ir: Complex, vis: Complex, shift: complex) -> Blocks:
     """
     height, width = vis.shape
     side = min(max(width, height) // 4, width, height)
-    rows, columns = (
-        np.linspace(0, length - side, max(2, round(1.3 * length / side) - 1)).astype(int) for length in vis.shape
-    )
-    x, y = int(shift.real), int(shift.imag)
-    rim = RADIUS + max(abs(x), abs(y))
-    around = np.pad(ir, rim)
-    wide = side + 2 * RADIUS
-    first = rim - RADIUS
-    moving = sliding_window_view(around, (wide, wide))
-    moving = moving[rows[:, None] + (first - y), columns + (first - x)].reshape(-1, wide, wide)
-    fixed = sliding_window_view(vis, (side, side))[rows[:, None], columns].reshape(-1, side, side)
-    fast = [fft.next_fast_len(wide)] * 2
-    both = fft.ifft2(np.conj(fft.fft2(fixed, fast)) * fft.fft2(moving, fast)).real
-    own, there = energy(fixed), energy(moving) * (side / wide) ** 2
-    norm = np.sqrt((own + 0.15 * own.mean() + 1e-6) * (there + 0.15 * there.mean() + 1e-6))
-    weight = np.minimum(1, own / (own.mean() + 1e-9)) + 1e-9
-    centres = np.tile(columns, len(rows)) + 1j * np.repeat(rows, len(columns)) + (side - 1) / 2 * (1 + 1j)
-    values = both[:, : 2 * RADIUS + 1, : 2 * RADIUS + 1] / norm[:, None, None]
-    return Blocks(centres, floats(values), floats(weight / weight.sum()), (width, height))
+    places = [(y, x) for y in firsts(height, side) for x in firsts(width, side)]
+    fixed, moving = windows(ir, vis, shift, places, side)
+    own, there = energy(fixed), energy(moving) * (side / (side + 2 * RADIUS)) ** 2
+    values = fft.ifft2(np.conj(fft.fft2(fixed)) * fft.fft2(moving)).real[:, : 2 * RADIUS + 1, : 2 * RADIUS + 1]
+    typical, typical_there = own.mean(), there.mean()
+    norm = np.sqrt((own + 0.15 * typical + 1e-6) * (there + 0.15 * typical_there + 1e-6))
+    weight = np.minimum(1, own / (typical + 1e-9)) + 1e-9
+    centres = np.array([x + 1j * y for y, x in places]) + (side - 1) / 2 * (1 + 1j)
+    return Blocks(centres, floats(values / norm[:, None, None]), floats(weight / weight.sum()), (width, height))
+
+
+def windows(ir: Complex, vis: Complex, shift: complex, places: list[tuple[int, int]], side: int) -> tuple[Complex, ...]:
+    """Blocks of ``vis`` and what lies around them in ``ir`` at a shift, both padded with zeros for the transforms."""
+    (height, width), (x, y) = vis.shape, (int(shift.real), int(shift.imag))
+    wide, rim = side + 2 * RADIUS, RADIUS + max(abs(x), abs(y))
+    around = np.zeros((height + 2 * rim, width + 2 * rim), np.complex64)
+    around[rim : rim + height, rim : rim + width] = ir
+    fast = fft.next_fast_len(wide)
+    fixed, moving = np.zeros((2, len(places), fast, fast), np.complex64)
+    for k, (row, column) in enumerate(places):
+        top, left = row + rim - RADIUS - y, column + rim - RADIUS - x
+        fixed[k, :side, :side] = vis[row : row + side, column : column + side]
+        moving[k, :wide, :wide] = around[top : top + wide, left : left + wide]
+    return fixed, moving
+
+
+def firsts(length: int, side: int) -> list[int]:
+    """First pixels of blocks that cover a side evenly."""
+    count = max(2, round(1.3 * length / side) - 1)
+    return [i * (length - side) // (count - 1) for i in range(count)]
 
 
 def energy(maps: Complex) -> Floats:
