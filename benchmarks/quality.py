@@ -2,6 +2,7 @@
 
     python benchmarks/quality.py --data ../shared/data                   # prints the tables
     python benchmarks/quality.py --data ../shared/data --write           # also docs/results.md, README.md and the cards
+    python benchmarks/quality.py --data ../shared/data --write --model cmmdl-rt    # all other rows stay as they are
 
 ``--data`` holds ``test/tno/ir``, ``test/tno/vis``, ``test/roadscene/ir`` and ``test/roadscene/vis``: the 25 pairs of
 TNO and 50 of RoadScene that the field tests on. Beside this file, ``boards/NAME.json`` has the mean scores of 13
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,12 +74,16 @@ def score_set(name: str, data: Path, models: list[str], out: Path, written: bool
     ir, vis = (data / "test" / name / side for side in ("ir", "vis"))
     folders = {model: out / model / name for model in models}
     warmth = {} if written else {m: fuse_set(Fuser(m, stretch=True), ir, vis, folders[m]) for m in models}
-    board = load_board(BOARDS / f"{name}.json", "cmmdl")
-    common = {"baselines": BASELINES, "stretch": True, "progress": True}
+    board, kept = load_board(BOARDS / f"{name}.json", "cmmdl"), [model for model in MODELS if model not in models]
+    old = {method: kept_rows(name, method) for method in [*kept, *BASELINES] if kept}
+    others = {method: numbers(rows[0], METRICS) for method, rows in old.items()} | board
+    others |= {model: card_scores(model)[name] for model in kept}
+    common = {"baselines": [] if kept else BASELINES, "stretch": True, "progress": True}
     main = evaluate_folder(folders, ir, vis, metrics=METRICS, **common)
     judges = evaluate_folder(folders, ir, vis, metrics=JUDGES, convention="paper", **common)
     other = evaluate_folder(folders, ir, vis, metrics=["SSIM"], convention="cddfuse", **common)
-    text = f"\n## {SETS[name]}\n\n{first_table(markdown(main, board))}\n\n{first_table(markdown(judges))}\n\n"
+    text = f"\n## {SETS[name]}\n\n{first_table(markdown(main, others))}\n\n"
+    text += first_table(markdown(judges, {method: numbers(rows[1], JUDGES) for method, rows in old.items()})) + "\n\n"
     text += f"Beside the {len(board)} published networks alone, each of ours by itself:\n\n"
     text += "| method | SSIM, constants for a range of 2 | warm targets kept | mean ranks |\n|---|---|---|---|\n"
     scores: Scores = {}
@@ -93,11 +99,29 @@ def score_set(name: str, data: Path, models: list[str], out: Path, written: bool
         order = ", ".join(f"{rival} {ranks[rival]:.2f}" for rival in sorted(ranks, key=ranks.__getitem__))
         text += f"| {model} | {scores[model]['SSIM (range 2)']:.3f} | {kept} | {order} |\n"
         scores[model] = {metric: round(value, 5) for metric, value in scores[model].items()}
+    text += "".join(f"{old[model][2]}\n" for model in kept)
     text += (
         "\nWarm targets are kept where the warmest 2 % of infrared, in the pairs in which they are brighter than "
         "visible, stay brighter than visible in the fused picture.\n"
     )
-    return text, short_table(build_table(main, board), [*models, *SHORT], SETS[name]), scores
+    return text, short_table(build_table(main, others), [*MODELS, *SHORT], SETS[name]), scores
+
+
+def card_scores(model: str) -> Scores:
+    """What stands in a shipped model's card."""
+    return dict(json.loads((TRAINED / f"{model}.json").read_text(encoding="utf-8"))["scores"])
+
+
+def kept_rows(name: str, method: str) -> list[str]:
+    """A method's rows of one set in docs/results.md: scores, judges, beside the published networks."""
+    section = DOCS.read_text(encoding="utf-8").split(f"\n## {SETS[name]}\n")[1].split("\n## ")[0]
+    return [line for line in section.splitlines() if line.startswith(f"| {method} |")]
+
+
+def numbers(row: str, metrics: list[str]) -> dict[str, float]:
+    """The scores in a row of docs/results.md."""
+    values = re.findall(r"\d+\.?\d*", row.split("|", 2)[2])
+    return dict(zip(metrics, map(float, values), strict=False))
 
 
 def short_table(table: Table, names: list[str], title: str) -> str:
@@ -129,11 +153,16 @@ def alone_with_board(evaluation: Evaluation, method: str, board: Scores) -> dict
 
 
 def first_table(text: str) -> str:
-    """The score table without the tables of spread and significance."""
+    """The score table without the tables of spread and significance, our models first."""
     lines = text.splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("|"))
     stop = next((n for n in range(start, len(lines)) if not lines[n].startswith("|")), len(lines))
-    return "\n".join(lines[start:stop])
+    head, rows = lines[start : start + 2], lines[start + 2 : stop]
+    ours = [f"| {model} |" for model in MODELS]
+    first = sorted(
+        (row for row in rows if row.startswith(tuple(ours))), key=lambda row: ours.index(row[: row.index("|", 2) + 1])
+    )
+    return "\n".join([*head, *first, *(row for row in rows if row not in first)])
 
 
 def update_between(file: Path, marks: tuple[str, str], text: str) -> None:
@@ -167,8 +196,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="update docs/results.md, README.md and the models' cards")
     options = parser.parse_args()
     models = options.model or MODELS
-    if options.write and (models != MODELS or options.written):
-        parser.error(f"--write is for {' and '.join(MODELS)}, fused here: leave --model and --written out")
+    if options.write and (options.written or not {*models} <= {*MODELS}):
+        parser.error(f"--write is for {' and '.join(MODELS)}, fused here: leave --written out")
     text, short, scores = HEADER, "", {model: {} for model in models}
     with tempfile.TemporaryDirectory() as folder:
         for name in SETS:

@@ -177,7 +177,7 @@ def test_matrix_transforms_are_the_networks_own(size: tuple[int, int]) -> None:
     with torch.no_grad():
         torch.testing.assert_close(matrices.convolve(x, y), ours.convolve(x, y), atol=1e-4, rtol=1e-5)
         torch.testing.assert_close(matrices.picture(*half, size), ours.picture(*half, size), atol=1e-6, rtol=1e-5)
-    real, imaginary = spectra.forward(x)
+    real, imaginary = spectra.forward(x, spectra.Waves.of(*size))
     torch.testing.assert_close(torch.complex(real, imaginary), torch.fft.rfft2(x), atol=1e-4, rtol=1e-5)
 
 

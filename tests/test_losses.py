@@ -166,6 +166,21 @@ def test_halos_are_slopes_that_no_source_has() -> None:
     assert losses.halos(1 - slope, sky + slope, bright).item() == pytest.approx(by_hand, rel=1e-5), "the other way"
 
 
+def test_even_compares_places_that_look_alike_at_any_distance() -> None:
+    """Four columns of blocks: sky, wall, sky, sky. In the result the last one is 0.3 brighter than the other two."""
+    columns = torch.tensor([0.1, 0.9, 0.1, 0.1], dtype=torch.float64).repeat_interleave(8)
+    ir = columns.expand(1, 1, 32, 32)
+    vis = 0.7 - ir / 2
+    assert losses.even(0.3 * ir + 0.6 * vis, ir, vis).item() == pytest.approx(0, abs=1e-12), "levels alone"
+    glow = torch.tensor([0.0, 0.0, 0.0, 0.3], dtype=torch.float64).repeat_interleave(8).expand_as(ir)
+    by_hand = (0.1 + 0 + 0.1 + 0.2) / 4  # the sky's mean is 0.1
+    assert losses.even(ir + glow, ir, vis).item() == pytest.approx(by_hand, rel=1e-6)
+    rough = 0.2 * (torch.arange(32) % 2 - 0.5) + ir
+    assert losses.even(rough + glow, rough, vis).item() < 1e-4 * by_hand, "texture may become what it likes"
+    ramp = torch.linspace(0, 1, 4, dtype=torch.float64).repeat_interleave(8).expand_as(ir)
+    assert losses.even(ramp**2, ramp, ramp).item() < 1e-4, "other levels are another matter"
+
+
 def test_grain_is_noise_amplified_where_it_is_flat() -> None:
     noise = torch.rand(1, 1, 40, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5
     flat, night = torch.full_like(noise, 0.5), 0.1 + 0.04 * noise
@@ -320,6 +335,22 @@ def test_loss_is_the_weighted_sum_picture_by_picture_in_float32() -> None:
     total.mean().backward()
     assert fused.grad is not None
     assert fused.grad.isfinite().all()
+
+
+def test_terms_that_do_not_count_for_a_picture_leave_its_loss_and_gradient_alone() -> None:
+    first, second = scene(48, 0, torch.float32), scene(48, 1, torch.float32)
+    ir, vis = torch.cat([first[0], second[0]]), torch.cat([first[1], second[1]])
+    fused = between(ir, vis).requires_grad_()
+    weights = {"ssim": 0.5, "halos": 3.0}
+    counts = torch.ones(2, len(losses.TERMS))
+    counts[1, losses.TERMS.index("ssim")] = 0
+    total, terms = losses.fusion_loss(fused, ir, vis, weights, counts=counts)
+    both, _ = losses.fusion_loss(fused, ir, vis, weights)
+    assert total[0] == both[0]
+    assert total[1] == 3 * terms["halos"][1] < both[1]
+    total[1].backward()
+    alone = torch.autograd.grad(3 * losses.halos(fused[1:], ir[1:], vis[1:]).sum(), fused)[0]
+    assert torch.allclose(fused.grad, alone)
 
 
 @settings(max_examples=15, deadline=None)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import cmmdl
+from cmmdl.bench.video import draw_clips
 from cmmdl.files.images import write_image
 from cmmdl.scenes import synthetic_pair
 from cmmdl.weights.cards import TRAINED
@@ -117,6 +118,8 @@ NOT_HERE = {
     "gst-launch": "a camera",
     "cmmdl fuse rtsp:": "a camera",
     "cmmdl fuse /dev/video": "a camera",
+    "cmmdl fuse s3:": "a bucket; tests/test_ray.py has one",
+    "cmmdl data check data/msrs": "the whole set: of a part of it the check does not hold",
     "exiftool": "exiftool",
     "cmmdl train configs/": "the data of the recipes, and days",
     "cmmdl average runs/cmmdl": "the runs of the recipes",
@@ -137,7 +140,29 @@ SMALLER = {
 """What takes long, and what is run instead."""
 
 
-RUN_AS_PRINTED = ["README.md", *(f"docs/{name}.md" for name in ("exit-codes", "index", "quickstart"))]
+RUN_AS_PRINTED = [
+    "README.md",
+    *(
+        f"docs/{name}.md"
+        for name in (
+            "alignment",
+            "bench",
+            "browser",
+            "cmmdl-ivf",
+            "cmmdl-mif",
+            "cmmdl-rt",
+            "data",
+            "exit-codes",
+            "index",
+            "many-machines",
+            "packages",
+            "quickstart",
+            "serve",
+            "sheets",
+            "video",
+        )
+    ),
+]
 """Pages whose shell blocks run here; those of docs/evaluate.md run in tests/test_evaluate.py."""
 
 AS_IN_A_SHELL = """set -e
@@ -220,6 +245,7 @@ def _stock(place: Path, size: tuple[int, int]) -> None:
     write_flir(place / "FLIR.jpg", 13000 + 8 * counts.astype(np.uint16), photo)
     (place / "published.json").write_text('{"published": {"EN": 6.5, "SD": 40.0, "MI": 2.0}}')
     shutil.copy(TRAINED / "cmmdl-rt.onnx", place / "model.onnx")
+    draw_clips(place, 96, 72, 8)
 
 
 def _pack_msrs(path: Path) -> None:

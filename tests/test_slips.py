@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import os
 import signal
+import struct
+import sys
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,25 +25,34 @@ from torch import Tensor, nn
 from cmmdl import Fuser
 from cmmdl.align import identity
 from cmmdl.align.transform import save
-from cmmdl.errors import UnreadableError, UnusableError
+from cmmdl.errors import UnreadableError, UnusableError, UserError
+from cmmdl.files import flir, reading
+from cmmdl.files.codecs import _png_white, read_heif
+from cmmdl.files.ifd import Directory
+from cmmdl.files.images import write_image
 from cmmdl.files.levels import to_levels
-from cmmdl.files.listing import Found, list_pictures
+from cmmdl.files.listing import Found, _entries, list_pictures
 from cmmdl.files.marks import Mark
-from cmmdl.files.metadata import read_metadata
+from cmmdl.files.metadata import _with_resolution, read_metadata
+from cmmdl.files.naming import Naming
 from cmmdl.files.palettes import known_palettes
 from cmmdl.files.pictures import to_picture
+from cmmdl.files.ranges import _values
 from cmmdl.files.reading import read_picture
-from cmmdl.files.thermal import Conditions
+from cmmdl.files.thermal import HOTTEST, Conditions, Thermal, _read_celsius, check_celsius
 from cmmdl.files.video.clip import Facts, Frame
-from cmmdl.files.video.opening import is_recording
+from cmmdl.files.video.opening import _check_size, is_recording
 from cmmdl.files.video.raw import RawWriter
 from cmmdl.fusion.clip import ClipReport, _count, _Stop
 from cmmdl.fusion.fitting import colour_note
 from cmmdl.fusion.lay_pictures import stored
 from cmmdl.fusion.live import LivePairing
 from cmmdl.fusion.options import FuseOptions
-from cmmdl.fusion.sources import not_radiometric
+from cmmdl.fusion.painting import colours_of
+from cmmdl.fusion.pipeline import Newest
+from cmmdl.fusion.sources import _range, not_radiometric
 from cmmdl.fusion.steady import FlowField, Steady
+from cmmdl.fusion.tiling import exact_tile
 from cmmdl.metrics import METRICS, vifb, windows
 from cmmdl.metrics.perception import _contrast
 
@@ -99,6 +111,120 @@ class TestFiles:
         found = [one.where + one.stem for one in list_pictures(tmp_path, recursive=True)]
         assert sorted(found) == ["a", "below/b", "below/deep/c"]
 
+    def test_colours_of_a_palette_picture_are_not_metadata(self, tmp_path: Path) -> None:
+        table = np.tile(np.arange(256, dtype=np.uint16) * 257, (3, 1))
+        tifffile.imwrite(tmp_path / "a.tif", GREY, photometric="palette", colormap=table)
+        assert 320 not in read_metadata(tmp_path / "a.tif").exif.entries
+
+    def test_resolution_has_a_tag_for_each_axis(self) -> None:
+        entries = _with_resolution(Directory(), (72.0, 96.5)).entries
+        assert set(entries) == {282, 283, 296}
+        assert np.frombuffer(entries[282].data, "<u4").tolist() == [720000, 10000]
+        assert np.frombuffer(entries[283].data, "<u4").tolist() == [965000, 10000]
+
+    def test_a_tiff_of_the_other_order_of_bytes(self, tmp_path: Path) -> None:
+        deep = GREY.astype(">u2") * 257
+        tifffile.imwrite(tmp_path / "a.tif", deep, byteorder=">", photometric="minisblack")
+        found = read_picture(tmp_path / "a.tif").array
+        assert found.dtype.isnative
+        assert found.tolist() == deep.tolist()
+
+    def test_only_whole_numbers_are_stored_as_differences(self, tmp_path: Path) -> None:
+        for dtype, predictor in ((np.uint8, 2), (np.uint16, 2), (np.float32, 1)):
+            write_image(tmp_path / "a.tif", GREY.astype(dtype))
+            with tifffile.TiffFile(tmp_path / "a.tif") as file:
+                assert file.pages.first.predictor == predictor
+
+    def test_alpha_says_nothing_about_the_bits_of_colour(self) -> None:
+        deep = np.arange(1000, dtype=np.uint16).reshape(20, 50)
+        for bits, white in (((10, 10, 10, 16), 1023.0), ((10, 16, 10, 10), None)):
+            data = b"head" + struct.pack(">I", 4) + b"sBIT" + bytes(bits) + b"crc IDAT"
+            assert _png_white(data, deep) == white
+
+    def test_heic_without_its_reader(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+        with pytest.raises(UnreadableError, match=r"pip install 'cmmdl\[heic\]'"):
+            read_heif(tmp_path / "a.heic", 100)
+
+    def test_a_picture_that_memory_does_not_hold(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def reader(path: Path, max_pixels: int) -> None:
+            raise MemoryError
+
+        (tmp_path / "a.png").write_bytes(b"something")
+        monkeypatch.setattr(reading, "_reader", lambda path: reader)
+        with pytest.raises(UnreadableError, match=r"a\.png: not enough memory to decode it"):
+            read_picture(tmp_path / "a.png")
+
+    def test_a_file_is_not_a_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").touch()
+        with pytest.raises(UserError, match=r"a\.png is not a folder; give the folder"):
+            _entries(tmp_path / "a.png")
+
+    def test_a_suffix_may_be_missing_where_each_side_has_its_folder(self) -> None:
+        names = Naming(ir_suffix="_ir", vis_suffix="_vis")
+        assert [pattern.optional for pattern in names.patterns(one_folder=True)] == [False, False]
+        assert [pattern.optional for pattern in names.patterns(one_folder=False)] == [True, True]
+
+    def test_values_for_a_range_are_taken_from_the_first_on(self) -> None:
+        assert _values(np.arange(10, dtype=np.uint16), most=4).tolist() == [0, 3, 6, 9]
+        assert _values(np.arange(4, dtype=np.uint16), most=4).tolist() == [0, 1, 2, 3]
+
+    @pytest.mark.parametrize("count", [512, 513])
+    def test_a_camera_has_at_most_512_records(self, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        head = (b"FFF\0".ljust(20, b"\0") + struct.pack(">3I", 100, 64, count)).ljust(64, b"\0")
+        monkeypatch.setattr(flir, "_joined", lambda path: (head + bytes(32 * count), False))
+        if count == 512:
+            assert flir.read_records(Path("a.jpg")).places == {}
+        else:
+            with pytest.raises(UnreadableError, match="directory of its thermal data is incomplete"):
+                flir.read_records(Path("a.jpg"))
+
+
+class TestTemperatures:
+    def test_a_file_that_is_gone(self, tmp_path: Path) -> None:
+        with pytest.raises(UnreadableError, match=r"gone\.tif: cannot be read \(No such file or directory\)"):
+            _read_celsius(tmp_path / "gone.tif")
+
+    def test_infinite_is_missing(self, tmp_path: Path) -> None:
+        celsius = np.array([[20, np.inf], [-np.inf, 21]], np.float32)
+        tifffile.imwrite(tmp_path / "a.tif", celsius)
+        np.testing.assert_array_equal(_read_celsius(tmp_path / "a.tif").celsius, [[20, np.nan], [np.nan, 21]])
+
+    def test_the_hottest_that_counts_as_a_temperature(self) -> None:
+        check_celsius(np.array([20, HOTTEST]), "a.tif")
+        with pytest.raises(UnusableError, match="are no °C"):
+            check_celsius(np.array([20, HOTTEST + 1]), "a.tif")
+
+    def test_a_range_in_percent_of_temperatures(self) -> None:
+        options = FuseOptions(ir_range="25%:75%")
+        thermal = Thermal(np.array([[10, 20, 30, 40, 50, np.nan]], np.float32), name="a.tif")
+        assert _range(thermal, options) == (20.0, 40.0)
+        assert _range(Thermal(np.full((2, 2), 7, np.float32), name="a.tif"), options) is None
+        assert _range(thermal, FuseOptions(ir_range="15:35")) == (15.0, 35.0)
+        assert _range(thermal, FuseOptions()) is None
+
+    def test_both_ends_of_a_palette(self) -> None:
+        table = known_palettes()["iron"]
+        found = colours_of(np.array([[-1, 0, 1, 2]], np.float32), table)[:, 0].T * 255
+        assert np.rint(found).astype(int).tolist() == [table[n].tolist() for n in (0, 0, -1, -1)]
+
+    @pytest.mark.parametrize(
+        ("name", "sums"),
+        [
+            ("bluegold", [33765, 34051, 34083]),
+            ("iron", [42863, 18337, 21765]),
+            ("rainbow", [27575, 33723, 26415]),
+            ("arctic", [33924, 34773, 37091]),
+        ],
+    )
+    def test_own_palettes_stay_what_painted_pictures_have(self, name: str, sums: list[int]) -> None:
+        assert known_palettes()[name].sum(0, dtype=int).tolist() == sums
+
+    def test_jet_is_that_of_matplotlib(self) -> None:
+        colormaps = pytest.importorskip("matplotlib").colormaps
+        theirs = colormaps["jet"](np.arange(256), bytes=True)[:, :3].astype(int)
+        assert np.abs(known_palettes()["jet (Matplotlib)"].astype(int) - theirs).max() <= 1
+
 
 class TestClips:
     def test_what_is_a_recording(self, tmp_path: Path) -> None:
@@ -115,6 +241,7 @@ class TestClips:
         writer = RawWriter(None, rate=Fraction(25), told=told.append, file=file)
         for _ in range(2):
             writer.write(Frame(Fraction(0), GREY))
+            assert len(told) == 1
         assert told == ["standard output: -f rawvideo -pixel_format gray -video_size 8x6 -framerate 25"]
         assert writer.abandon() == "2 frames were written"
         assert file.getvalue() == GREY.tobytes() * 2
@@ -139,6 +266,58 @@ class TestClips:
             else:
                 with pytest.raises(UnreadableError, match=r"short\.mp4 is truncated"):
                     DecodedClip._check_end(clip, Fraction(0))
+
+    def test_frames_above_the_limit(self) -> None:
+        clip: Any = SimpleNamespace(facts=Facts("a.mp4", 6, 8))
+        _check_size(clip, 48)
+        with pytest.raises(UnusableError, match=r"a\.mp4: frames of 8x6 are above the limit .*--max-pixels 48"):
+            _check_size(clip, 47)
+
+    def test_all_latencies_are_kept(self) -> None:
+        report = ClipReport()
+        for _ in range(3):
+            _count(report, Frame(Fraction(0), GREY, time.monotonic()), time.monotonic(), live=True)
+        assert len(report.latencies) == 3
+
+    def test_the_nearest_waits_for_the_first(self) -> None:
+        def late() -> Iterator[int]:
+            time.sleep(0.05)
+            yield 3
+
+        assert Newest(late()).nearest(abs) == 3
+
+    def test_live_frames_are_paired_by_arrival_and_timed_from_the_first(self) -> None:
+        def one_by_one(frames: list[Frame]) -> Iterator[Frame]:
+            for frame in frames:
+                while len(taken) < len(frames) and frame is not frames[len(taken)]:
+                    time.sleep(0.001)
+                yield frame
+
+        now, taken = time.monotonic(), list[Any]()
+        ir = [Frame(Fraction(n), GREY, now + n) for n in range(3)]
+        vis = [Frame(Fraction(0), GREY, now + moment) for moment in (1.25, 1.75)]
+        pairing = LivePairing(ir, one_by_one(vis), (Facts("ir", 6, 8), Facts("vis", 6, 8)))
+        while not pairing.ir.ended:
+            time.sleep(0.001)
+        for pair in pairing:
+            taken.append(pair)
+        assert [pair.ir.arrived - now for pair in taken] == [pytest.approx(1), pytest.approx(2)]
+        assert [float(pair.vis.time) for pair in taken] == [0, 0.5]
+
+    def test_frames_without_a_time_follow_at_the_rate_of_the_clip(self) -> None:
+        pytest.importorskip("av")
+        from cmmdl.files.video.decoding import DecodedClip
+
+        notes = list[str]()
+        frames = [SimpleNamespace(height=6, width=8, pts=pts, time_base=Fraction(1, 100)) for pts in (20, None, 3, 4)]
+        clip: Any = SimpleNamespace(
+            name="a.mp4", first=frames[0], _from=lambda first: iter(frames), _pixels=lambda frame: GREY,
+            facts=SimpleNamespace(rate=Fraction(25)), origin=Fraction(0), note=notes.append,
+            _check_end=lambda last: None,
+        )  # fmt: skip
+        clip._time = lambda frame, last: DecodedClip._time(clip, frame, last)
+        assert [frame.time for frame in DecodedClip.frames(clip)] == [Fraction(1, 5), Fraction(6, 25)]
+        assert notes == ["a.mp4: 2 frames whose time does not follow the one before were left out"]
 
     def test_latency_counts_from_the_arrival(self) -> None:
         report = ClipReport()
@@ -215,6 +394,17 @@ class TestFusion:
         fuser.backend = SimpleNamespace(side_by_side=lambda count: [f"backend {n}" for n in range(count)])  # type: ignore[assignment]
         assert [one.backend for one in fuser.side_by_side(2)] == ["backend 0", "backend 1"]
 
+    def test_the_smallest_tile_that_is_exact(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        used = list[str]()
+        for name in ("fuse_tiled", "fuse_tiled_exactly"):
+            monkeypatch.setattr(f"cmmdl.fusion.fuser.{name}", lambda *_, name=name, **__: used.append(name))
+        fuser = Fuser("mean", note=lambda note: None)
+        fuser.backend = SimpleNamespace(reach=40)  # type: ignore[assignment]
+        pixels = np.zeros((1, 1, 900, 900), np.float32)
+        for tile in (exact_tile(40), exact_tile(40) - 1):
+            fuser._tiled(pixels, pixels, tile)
+        assert used == ["fuse_tiled_exactly", "fuse_tiled"]
+
     def test_what_does_not_fit_is_fused_in_tiles_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         sizes = set[tuple[int, ...]]()
 
@@ -254,6 +444,12 @@ class TestMetrics:
     def test_the_least_cross_entropy(self) -> None:
         """p log2(p / q) of one grey level is least where q is 1 and p is 1/e."""
         assert -np.log2(np.e) / np.e > METRICS["CE"].range[0] == -0.54
+
+    def test_information_of_what_is_flat(self) -> None:
+        noise = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        half = torch.where(torch.arange(96) < 48, 0.5, noise)
+        assert METRICS["VIF"].function(half, half, half).item() == pytest.approx(2, abs=1e-3)
+        assert METRICS["VIF"].function(torch.full_like(noise, 0.5), noise, noise).item() == pytest.approx(0, abs=1e-6)
 
     def test_masked_contrast_of_the_eye(self) -> None:
         """An independent version: numpy's FFT, scipy's Gaussians with a border of zeros."""

@@ -59,6 +59,23 @@ def test_a_warm_body_in_the_dark_is_bright(name: str) -> None:
     assert fused[:16].mean() < 80
 
 
+@pytest.mark.parametrize(
+    ("sky_ir", "sky_vis", "wall_ir", "wall_vis"),
+    [(30, 190, 204, 115), (13, 242, 240, 150), (26, 90, 180, 40), (26, 20, 204, 30), (32, 152, 238, 181)],
+    ids=["day", "bright", "dusk", "night", "pale wall"],
+)
+def test_even_skies_have_no_seam_or_glow_beside_a_house(sky_ir: int, sky_vis: int, wall_ir: int, wall_vis: int) -> None:
+    house = np.zeros((144, 240), dtype=bool)
+    house[60:, 90:150] = True
+    noise = np.random.default_rng(0).normal(0, 1, (2, *house.shape))
+    levels = zip((wall_ir, wall_vis), (sky_ir, sky_vis), noise, strict=True)
+    ir, vis = (np.clip(np.where(house, wall, sky) + grain, 0, 255).astype(np.uint8) for wall, sky, grain in levels)
+    fused = Fuser("cmmdl-rt", backend="torch")(ir, vis).astype(float)
+    far = fused[8:50, 8:24].mean()
+    near = [fused[64:136, 90 - distance : 94 - distance].mean() for distance in (8, 16, 24, 32, 40)]
+    assert np.abs(np.subtract(near, far)).max() < 12
+
+
 class TestMedical:
     def slices(self) -> tuple[np.ndarray, np.ndarray]:
         """A head that MRI shows in grey and PET in colours, black around it."""

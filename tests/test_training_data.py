@@ -15,6 +15,7 @@ from cmmdl.errors import UserError
 from cmmdl.files.images import write_image
 from cmmdl.training.config import DataConfig, Source
 from cmmdl.training.data import Crops, contrast, find_pairs, jitter_gamma, read_luma, reflect_up, resize
+from cmmdl.training.losses import TERMS
 from training_helpers import tiny_config, write_pairs
 
 
@@ -116,6 +117,22 @@ def test_sources_are_drawn_by_weight(tmp_path: Path) -> None:
     data = Crops(DataConfig(sources=sources, crop=16), 0)
     rare = sum(str(tmp_path / "rare") in data[n]["name"] for n in range(200))
     assert 8 < rare < 36
+
+
+def test_crops_say_which_terms_their_source_is_without(tmp_path: Path) -> None:
+    folders = [write_pairs(tmp_path / name, 1) for name in ("real", "drawn")]
+    without = [(), ("en", "sd")]
+    sources = tuple(
+        Source(ir=f / "ir", vis=f / "vis", without=terms) for f, terms in zip(folders, without, strict=True)
+    )
+    data = Crops(DataConfig(sources=sources, crop=16), 0)
+    seen = set()
+    for crop in (data[n] for n in range(20)):
+        drawn = str(tmp_path / "drawn") in crop["name"]
+        missing = {name for name, count in zip(TERMS, crop["counts"].tolist(), strict=True) if count == 0}
+        assert missing == ({"en", "sd"} if drawn else set())
+        seen.add(drawn)
+    assert seen == {True, False}
 
 
 def test_masks_come_along(tmp_path: Path) -> None:

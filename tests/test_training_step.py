@@ -64,6 +64,14 @@ def test_a_step_never_waits_for_the_device(network: nn.Module) -> None:
     assert not [name for name in seen.names if any(wait in name for wait in WAITS)]
 
 
+def test_a_step_counts_what_its_crops_are_without() -> None:
+    counts = torch.ones(2, len(TERMS))
+    counts[1, [TERMS.index(name) for name in WEIGHTS]] = 0
+    numbers = make_step(networks()[1].train())({**crops(), "counts": counts}, WEIGHTS)
+    assert numbers["losses"][0] > 0
+    assert numbers["losses"][1] == 0
+
+
 def test_what_is_not_finite_leaves_parameters_and_moments() -> None:
     network = networks()[0].train()
     step = make_step(network)

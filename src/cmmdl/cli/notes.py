@@ -39,6 +39,7 @@ class Notes:
         self.results += matters
         self.undone += isinstance(text, UndoneNote)
         tqdm.write(f"note: {text}", file=sys.stderr)
+        sys.stderr.flush()
 
     def status(self, status: int = DONE) -> int:
         """The exit status: that of the run, or incomplete if it was done and notes are not tolerated."""

@@ -46,7 +46,7 @@ _JET = {
     "green": [(0, 0), (0.125, 0), (0.375, 1), (0.64, 1), (0.91, 0), (1, 0)],
     "blue": [(0, 0.5), (0.11, 1), (0.34, 1), (0.65, 0), (1, 0)],
 }
-"""Jet as Matplotlib draws it; OpenCV's differs by up to 17 levels."""
+"""Jet as Matplotlib draws it; OpenCV's differs by up to 33 levels."""
 
 PAINTS = (DEFAULT, "iron", "inferno", "rainbow", "arctic", "cividis", "viridis", "turbo")
 """What a picture can be painted in."""

@@ -222,7 +222,7 @@ class SFCA(nn.Module):
 
     def attention(self, gram: Tensor, squares_q: Tensor, squares_k: Tensor) -> Tensor:
         """What `products` gives of all pixels to a matrix ``(B, width, width)``: attention, then the projection."""
-        batch, width, heads = len(gram), self.width, self.heads
+        batch, width, heads = gram.shape[0], self.width, self.heads
         norm_q, norm_k = (squares.clamp_min(1e-24).sqrt() for squares in (squares_q, squares_k))
         gram = gram / (norm_q.unsqueeze(2) * norm_k.unsqueeze(1))
         size = width // heads

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
 
@@ -31,6 +32,32 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def did_you_mean(key: str, names: tuple[str, ...]) -> str:
+    """``, did you mean …?`` by the whole key or by its last part."""
+    near = difflib.get_close_matches(key, names, 1, 0.7)
+    last = {name.rsplit(".", 1)[-1]: name for name in names}
+    near = near or [last[n] for n in difflib.get_close_matches(key.rsplit(".", 1)[-1], list(last), 1, 0.6)]
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+Keys = TypeVar("Keys", bound=Iterable[str])
+
+
+def _known(names: tuple[str, ...]) -> AfterValidator:
+    """Refuses keys outside ``names``, naming the nearest."""
+
+    def check(keys: Keys) -> Keys:
+        for key in keys:
+            if key not in names:
+                raise ValueError(f"no term {key!r}{did_you_mean(key, names)}")
+        return keys
+
+    return AfterValidator(check)
+
+
+TermNames = Annotated[tuple[str, ...], _known(TERMS)]
+
+
 class Source(Section):
     """Two folders of pictures, paired by their names.
 
@@ -48,6 +75,8 @@ class Source(Section):
             (what all pictures of this source together span, where that is less than half of their type), ``each``
             (``auto`` for each picture) or ``type``.
         vis_range: The same of visible pictures; by default ``type``, with a note where they hardly use it.
+        without: Terms of the loss that do not count for crops of this source, such as ``en`` for drawn skies that are
+            to be as plain as they are.
     """
 
     ir: Path
@@ -60,32 +89,13 @@ class Source(Section):
     recursive: bool = False
     ir_range: str = "auto"
     vis_range: str | None = None
+    without: TermNames = ()
 
     @model_validator(mode="after")
     def _ranges_are_ranges(self) -> Source:
         parse_range(self.ir_range, "ir")
         parse_range(self.vis_range, "vis")
         return self
-
-
-def did_you_mean(key: str, names: tuple[str, ...]) -> str:
-    """``, did you mean …?`` by the whole key or by its last part."""
-    near = difflib.get_close_matches(key, names, 1, 0.7)
-    last = {name.rsplit(".", 1)[-1]: name for name in names}
-    near = near or [last[n] for n in difflib.get_close_matches(key.rsplit(".", 1)[-1], list(last), 1, 0.6)]
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _known(names: tuple[str, ...]) -> AfterValidator:
-    """Refuses keys outside ``names``, naming the nearest."""
-
-    def check(table: dict[str, float]) -> dict[str, float]:
-        for key in table:
-            if key not in names:
-                raise ValueError(f"no term {key!r}{did_you_mean(key, names)}")
-        return table
-
-    return AfterValidator(check)
 
 
 Weights = Annotated[dict[str, float], _known(TERMS)]

@@ -27,6 +27,7 @@ from cmmdl.files.pairs import match_folders, nothing_pairs
 from cmmdl.files.ranges import BY_TYPE, RangeRule, Side, range_of, settled
 from cmmdl.files.reading import read_picture
 from cmmdl.training.config import DataConfig, Source
+from cmmdl.training.losses import TERMS
 
 Planes = NDArray[Any]
 """``(3, H, W)``: infrared, visible luma, saliency mask."""
@@ -169,6 +170,7 @@ class Crops(Dataset[dict[str, Any]]):
         self.ranges = [[rule.describe() for rule in pairs[0].ranges] for pairs in self.pairs]
         weights = np.array([source.weight for source in config.sources])
         self._chances = weights / weights.sum()
+        self._counts = [torch.tensor([float(term not in one.without) for term in TERMS]) for one in config.sources]
         self._keep_in_memory(config.memory_mb * 2**20)
 
     def _keep_in_memory(self, budget: int) -> None:
@@ -195,22 +197,24 @@ class Crops(Dataset[dict[str, Any]]):
         """A crop by its number, or its number and side in pixels; the side is ``data.crop`` if it is not given.
 
         Returns:
-            ``ir``, ``vis`` and ``mask`` as ``(1, side, side)`` float32 in [0, 1], and its ``name``.
+            ``ir``, ``vis`` and ``mask`` as ``(1, side, side)`` float32 in [0, 1], ``counts`` with 0 for each of
+            `cmmdl.training.losses.TERMS` that its source is without and 1 for the others, and its ``name``.
         """
         number, size = numbered if isinstance(numbered, tuple) else (numbered, self.config.crop)
         rng = np.random.default_rng([self.seed, number])
         for _ in range(CONTRAST_TRIES):
-            planes, name = self._draw(rng, size)
+            planes, source, name = self._draw(rng, size)
             if min(contrast(planes[0]), contrast(planes[1])) >= self.config.min_contrast:
                 break
         planes[:2] = jitter_gamma(planes[:2], self.config.jitter, rng)
         ir, vis, mask = torch.from_numpy(np.ascontiguousarray(planes)).unsqueeze(1)
-        return {"ir": ir, "vis": vis, "mask": mask, "name": name}
+        return {"ir": ir, "vis": vis, "mask": mask, "counts": self._counts[source], "name": name}
 
-    def _draw(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.float32], str]:
-        """One crop ``(3, size, size)`` in [0, 1] and where it was taken from."""
+    def _draw(self, rng: np.random.Generator, size: int) -> tuple[NDArray[np.float32], int, str]:
+        """One crop ``(3, size, size)`` in [0, 1], the number of its source, and where it was taken from."""
         config = self.config
-        pairs = self.pairs[int(rng.choice(len(self.pairs), p=self._chances))]
+        source = int(rng.choice(len(self.pairs), p=self._chances))
+        pairs = self.pairs[source]
         pair = pairs[int(rng.integers(len(pairs)))]
         low, high = config.scale
         side = max(1, round(size / float(np.exp(rng.uniform(np.log(low), np.log(high))))))
@@ -222,7 +226,7 @@ class Crops(Dataset[dict[str, Any]]):
             crop = np.rot90(crop, turns, axes=(1, 2))
         if config.flip and mirror:
             crop = crop[..., ::-1]
-        return crop.copy(), f"{pair.ir} ({side}x{side} at {left},{top})"
+        return crop.copy(), source, f"{pair.ir} ({side}x{side} at {left},{top})"
 
 
 def _try_load(pair: TrainingPair) -> Planes | UserError:

@@ -52,6 +52,9 @@ from cmmdl.weights.saving import save_model
 
 Batch = dict[str, Any]
 
+PICTURES = "ir", "vis", "mask", "counts"
+"""What a step takes of a batch."""
+
 
 @dataclass(frozen=True)
 class TrainingOutcome:
@@ -153,7 +156,7 @@ class Training:
         """
         config = self.config
         torch.manual_seed(config.run.seed * 1_000_003 + self.step * 1_009 + self.accelerator.process_index)
-        pictures = {name: batch[name].to(self.device, non_blocking=True) for name in ("ir", "vis", "mask")}
+        pictures = {name: batch[name].to(self.device, non_blocking=True) for name in PICTURES}
         rate = learning_rate(config.optim, self.step, config.run.steps)
         set_learning_rate(self.optimizer, rate)
         self.average.prepare(self.step)

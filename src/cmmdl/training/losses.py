@@ -221,6 +221,37 @@ def halos(
     return total
 
 
+def even(fused: Tensor, ir: Tensor, vis: Tensor, *, scale: int = 8, flat: float = 0.03, near: float = 0.02) -> Tensor:
+    """How unlike places become that look alike: the levels of flat blocks, whatever stands beside them.
+
+    Where both sources are flat, a result that depends on their levels alone has no seams and no glow, at any distance
+    from a building. Each block of ``scale`` x ``scale`` pixels is compared with the mean of all blocks of the picture
+    that are as bright in both sources.
+
+    Args:
+        fused: ``(B, 1, H, W)`` in [0, 1]; sides of at least ``scale``.
+        ir: Same shape and range.
+        vis: Same shape and range.
+        scale: Side of the blocks in pixels; what is left over at the right and lower border does not count.
+        flat: Standard deviation within a block, of both sources together, at which it counts 1/e.
+        near: Difference of levels at which a block counts exp(-1/2) in the mean of another.
+
+    Returns:
+        ``(B,)``, not below 0.
+
+    Reference: the weights in the mean are those of a bilateral filter (Tomasi, Manduchi, ICCV 1998), of both sources
+    and without distance.
+    """
+    sources = torch.cat([ir, vis], 1)
+    mean, square = F.avg_pool2d(torch.cat([sources, sources**2], 1), scale).flatten(2).chunk(2, 1)
+    weight = torch.exp(-less(square, mean, mean).clamp_min(0).sum(1) / flat**2)
+    apart = ((mean[..., None] - mean[..., None, :]) / near).square().sum(1)
+    alike = torch.exp(-apart / 2) * weight[:, None]
+    own = F.avg_pool2d(fused, scale).flatten(1)
+    usual = (alike @ own[..., None]).squeeze(-1) / alike.sum(-1).clamp_min(1e-6)
+    return (weight * (own - usual).abs()).mean(1)
+
+
 def grain(fused: Tensor, ir: Tensor, vis: Tensor, *, size: int = 5, flat: float = 0.04) -> Tensor:
     """How much more a picture varies within small windows than the sources do, where both are nearly flat.
 
@@ -336,6 +367,7 @@ DIRECT = {
     "brightness": brightness,
     "overshoot": overshoot,
     "halos": halos,
+    "even": even,
     "grain": grain,
     "balance": balance,
     "clip": clip,
@@ -351,6 +383,7 @@ def fusion_loss(
     weights: Mapping[str, float | Tensor],
     *,
     mask: Tensor | None = None,
+    counts: Tensor | None = None,
     targets: Mapping[str, float] | None = None,
     mi_bins: int = 32,
     margin: int = 0,
@@ -363,6 +396,7 @@ def fusion_loss(
         vis: Same shape, in [0, 1].
         weights: Name of a term (see ``TERMS``) to its weight, a number or a tensor of one; the number 0 costs nothing.
         mask: Saliency mask for ``intensity``.
+        counts: ``(B, len(TERMS))``: how much each term counts for each picture, beside its weight; None counts all.
         targets: Replaces single entries of ``TARGETS``.
         mi_bins: See `metric_term`.
         margin: Outermost pixels that the metric terms leave out. A few extreme pixels in a corner, where padding tells
@@ -392,7 +426,9 @@ def fusion_loss(
                 terms[name] = DIRECT[name](*images)
             else:
                 terms[name] = metric_term(name, *inner, target=targets.get(name), mi_bins=mi_bins)
-        total = sum((weights[name] * term for name, term in terms.items()), start=images[0].new_zeros(len(fused)))
+        total = images[0].new_zeros(len(fused))
+        for name, term in terms.items():
+            total = total + weights[name] * (term if counts is None else counts[:, TERMS.index(name)] * term)
     return total, terms
 
 

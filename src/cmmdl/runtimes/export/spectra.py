@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,34 +18,82 @@ from torch import Tensor, nn
 from cmmdl.models.fourier import EPS, Fourier
 
 
+@dataclass(frozen=True)
+class Waves:
+    """What the transforms of one size are made of.
+
+    Attributes:
+        size: Height and width of the picture.
+        down: Cosines and sines ``(H, H)`` along the height.
+        across: Cosines and sines ``(W, W // 2 + 1)`` along the width.
+        own_rows: 1 for those rows ``(H, 1)`` of a spectrum that are their own conjugate, else 0.
+        own_columns: The same of the columns ``(W // 2 + 1,)``.
+        first: 1 for the bin of the mean of ``(H, W // 2 + 1)``, else 0.
+    """
+
+    size: tuple[int, int]
+    down: tuple[Tensor, Tensor]
+    across: tuple[Tensor, Tensor]
+    own_rows: Tensor
+    own_columns: Tensor
+    first: Tensor
+
+    @classmethod
+    def of(cls, height: int, width: int) -> Waves:
+        """Those of a size."""
+        half = width // 2 + 1
+        first = (torch.arange(height) == 0)[:, None] & (torch.arange(half) == 0)
+        return cls(
+            size=(height, width),
+            down=waves(height, height),
+            across=waves(width, half),
+            own_rows=own_conjugate(height, height)[:, None],
+            own_columns=own_conjugate(width, half),
+            first=first.to(torch.float32),
+        )
+
+
 class MatrixFourier(Fourier):
-    """`cmmdl.models.fourier.Fourier` by matrix products; its rules on own conjugates are kept."""
+    """`cmmdl.models.fourier.Fourier` by matrix products; its rules on own conjugates are kept.
+
+    The matrices of the last size are kept, so blocks that share one object have them once in a graph. A graph is
+    traced with an object of its own, since what was kept belongs to the trace that made it.
+    """
+
+    def __init__(self) -> None:
+        self.kept: Waves | None = None
+
+    def waves(self, height: int, width: int) -> Waves:
+        """The matrices of a size."""
+        if self.kept is None or self.kept.size != (height, width):
+            self.kept = Waves.of(height, width)
+        return self.kept
 
     def convolve(self, a: Tensor, b: Tensor) -> Tensor:
         """Circular convolution of ``(B, C, H, W)`` with the same."""
-        (real_a, imaginary_a), (real_b, imaginary_b) = forward(a), forward(b)
+        waves = self.waves(a.shape[-2], a.shape[-1])
+        (real_a, imaginary_a), (real_b, imaginary_b) = forward(a, waves), forward(b, waves)
         real = real_a * real_b - imaginary_a * imaginary_b
-        return inverse(real, real_a * imaginary_b + imaginary_a * real_b, a.shape[-2], a.shape[-1])
+        return inverse(real, real_a * imaginary_b + imaginary_a * real_b, waves)
 
     def polar(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Amplitude and phase, each ``(B, C, H, W // 2 + 1)``."""
-        height, width = x.shape[-2], x.shape[-1]
-        real, imaginary = forward(x)
-        own = own_conjugate(height, height)[:, None] * own_conjugate(width, width // 2 + 1)
-        imaginary = imaginary * (1 - own)
+        waves = self.waves(x.shape[-2], x.shape[-1])
+        real, imaginary = forward(x, waves)
+        imaginary = imaginary * (1 - waves.own_rows * waves.own_columns)
         return (real * real + imaginary * imaginary).sqrt(), angle(real, imaginary)
 
     def picture(self, amplitude: Tensor, phase: Tensor, size: tuple[int, int]) -> Tensor:
         """The image of a half spectrum, by the same steps."""
-        return inverse(amplitude * phase.cos() + 2 * EPS, amplitude * phase.sin() + EPS, *size)
+        return inverse(amplitude * phase.cos() + 2 * EPS, amplitude * phase.sin() + EPS, self.waves(*size))
 
 
 def with_matrices(model: nn.Module) -> nn.Module:
     """A copy of a network that transforms by matrix products; the copy of a module without transforms is the same."""
-    model = copy.deepcopy(model)
+    model, matrices = copy.deepcopy(model), MatrixFourier()
     for module in model.modules():
         if isinstance(getattr(module, "fourier", None), Fourier):
-            setattr(module, "fourier", MatrixFourier())  # noqa: B010
+            setattr(module, "fourier", matrices)  # noqa: B010
     return model
 
 
@@ -64,35 +113,34 @@ def angle(real: Tensor, imaginary: Tensor) -> Tensor:
     return torch.where(flat, torch.where(right, 0.0, math.pi * side), turned)
 
 
-def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+def forward(x: Tensor, waves: Waves) -> tuple[Tensor, Tensor]:
     """``rfft2`` of ``(B, C, H, W)``: real and imaginary part, each ``(B, C, H, W // 2 + 1)``.
 
     The mean is taken off first and put into its bin, so that it does not round the others.
     """
-    height, width = x.shape[-2], x.shape[-1]
+    height, width = waves.size
     mean = x.mean(dim=(-2, -1), keepdim=True)
-    cosine, sine = waves(width, width // 2 + 1)
+    cosine, sine = waves.across
     rows = x - mean
     real, imaginary = rows @ cosine, -(rows @ sine)
-    cosine, sine = waves(height, height)
+    cosine, sine = waves.down
     real, imaginary = cosine @ real + sine @ imaginary, cosine @ imaginary - sine @ real
-    zero_row, zero_column = torch.arange(height) == 0, torch.arange(width // 2 + 1) == 0
-    first = (zero_row[:, None] & zero_column).to(x.dtype)
-    return real + mean * (height * width) * first, imaginary
+    return real + mean * (height * width) * waves.first, imaginary
 
 
-def inverse(real: Tensor, imaginary: Tensor, height: int, width: int) -> Tensor:
+def inverse(real: Tensor, imaginary: Tensor, waves: Waves) -> Tensor:
     """The image of a half spectrum: complex along the rows' axis, then complex-to-real along the other.
 
     The imaginary part of the columns that a real image has real plays no part, since its sine is 0.
     """
-    cosine, sine = waves(height, height)
+    height, width = waves.size
+    cosine, sine = waves.down
     real, imaginary = (
         (cosine @ real - sine @ imaginary) / height,
         (cosine @ imaginary + sine @ real) / height,
     )
-    cosine, sine = waves(width, width // 2 + 1)
-    weights = (2 - own_conjugate(width, width // 2 + 1)) / width  # the other half of the spectrum is its mirror image
+    cosine, sine = waves.across
+    weights = (2 - waves.own_columns) / width  # the other half of the spectrum is its mirror image
     return (real * weights) @ cosine.T - (imaginary * weights) @ sine.T
 
 
