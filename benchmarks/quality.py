@@ -91,13 +91,13 @@ def score_set(name: str, data: Path, models: list[str], out: Path, written: bool
         ranks = alone_with_board(main, model, board)
         scores[model] = means(main, model) | {"SSIM (range 2)": means(other, model)["SSIM"]}
         scores[model][f"mean rank of {len(ranks)}"] = ranks[model]
-        kept = "-"
+        warm = "-"
         if model in warmth:
             bright = sum(value > 0 for value in warmth[model])
             scores[model]["warm targets"] = bright / len(warmth[model])
-            kept = f"{bright} of {len(warmth[model])}"
+            warm = f"{bright} of {len(warmth[model])}"
         order = ", ".join(f"{rival} {ranks[rival]:.2f}" for rival in sorted(ranks, key=ranks.__getitem__))
-        text += f"| {model} | {scores[model]['SSIM (range 2)']:.3f} | {kept} | {order} |\n"
+        text += f"| {model} | {scores[model]['SSIM (range 2)']:.3f} | {warm} | {order} |\n"
         scores[model] = {metric: round(value, 5) for metric, value in scores[model].items()}
     text += "".join(f"{old[model][2]}\n" for model in kept)
     text += (
