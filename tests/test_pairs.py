@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -258,13 +258,23 @@ def test_fifteen_thousand_pairs_take_less_than_a_second(tmp_path: Path) -> None:
     whole = [Found("", name, Path(f"{name}.jpg")) for name in names]
     marks = [[Found("", mark + name, Path(f"{mark}{name}.jpg")) for name in names] for mark in ("IR_", "RGB_")]
     shots = [f"DJI_2024010112{n // 60 % 60:02d}{n % 60:02d}_{n:05d}" for n in range(15_000)]
+
+    def marked() -> None:
+        assert find_marks(whole, whole, one_folder=False) is None
+        assert find_marks(*marks, one_folder=False)
+
+    def timed() -> None:
+        assert len(pair_by_clock([shot.replace("12", "11", 1) for shot in shots], shots)) <= 15_000
+
+    for work in (marked, timed):
+        assert min(seconds_of(work) for _ in range(3)) < 1  # other programs slow one down, hardly all three
+
+
+def seconds_of(work: Callable[[], None]) -> float:
+    """CPU time of some work."""
     start = time.process_time()
-    assert find_marks(whole, whole, one_folder=False) is None
-    assert find_marks(*marks, one_folder=False)
-    assert time.process_time() - start < 1
-    start = time.process_time()
-    assert len(pair_by_clock([shot.replace("12", "11", 1) for shot in shots], shots)) <= 15_000
-    assert time.process_time() - start < 1
+    work()
+    return time.process_time() - start
 
 
 def test_skipping_results_is_linear(tmp_path: Path) -> None:
