@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 Floats = NDArray[Any]
 Levels = NDArray[np.uint8]
 
-EDGES_LOST, DETAIL_LOST = 0.0215, 0.021
+EDGES_LOST, DETAIL_LOST = 0.0215, 0.022
 """The parts of Qabf and of SF that may be lost."""
 
 STRENGTH, STRONGEST = 0.22, 1 / 3
