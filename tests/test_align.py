@@ -12,8 +12,13 @@ import pytest
 
 from cmmdl.align import Alignment, blend, grid, identity, load, onto_vis, register, save
 from cmmdl.align.check import look
+from cmmdl.align.elastic import levelled
 from cmmdl.align.geometry import corner_error, inverse, moved, resizing, sane, shifting, turning
+from cmmdl.align.judge import Evidence, Support, confidence
 from cmmdl.align.kinds import nearest, through
+from cmmdl.align.level import refine
+from cmmdl.align.maps import plane
+from cmmdl.align.registration import FINE, ROUGH, Guess, apart, rivalled
 from cmmdl.align.rig import median
 from cmmdl.align.thumbs import firsts
 from cmmdl.align.warp import largest_rectangle, soft
@@ -65,6 +70,25 @@ class TestRegister:
         noise = np.random.default_rng(0).integers(0, 256, (240, 320), dtype=np.uint8)
         assert register(cv2.GaussianBlur(noise, (0, 0), 2), pair[1]).status == "foreign"
 
+    @pytest.mark.parametrize("seed", [0, 1, 5, 9, 12])
+    def test_no_mirrored_scene_passes_as_right(self, seed: int) -> None:
+        ir, vis = synthetic_pair(240, 320, seed)
+        assert register(np.ascontiguousarray(ir[:, ::-1]), vis, "affine").status == "mirrored"
+
+    def test_an_answer_needs_more_than_the_mirrored_picture_has(self) -> None:
+        sure = Alignment(np.eye(3), "affine", (50, 40), (50, 40), "ok", 1.0, 0.9)
+        doubted = rivalled(sure, Guess(np.eye(3), 0.9), Guess(np.eye(3), 0.8))
+        assert (doubted.status, doubted.confidence < 0.5) == ("low_confidence", True)
+        assert rivalled(sure, Guess(np.eye(3), 0.9), Guess(np.eye(3), 0.6)) == sure
+
+    def test_an_affine_transform_lies_half_way_to_the_mean_of_its_field(self) -> None:
+        bend = np.zeros((9, 12, 2), np.float32) + np.float32([3, -2])
+        found = levelled(np.eye(3), bend, (120, 90), (120, 90))
+        assert found == pytest.approx(shifting(-1.5, 1), abs=1e-4)
+        stretched = np.stack(np.meshgrid(np.linspace(0, 11.9, 12), np.zeros(9)), axis=-1).astype(np.float32)
+        assert levelled(np.eye(3), stretched, (200, 90), (120, 90))[0, 0] == pytest.approx((1 + 1 / 1.1) / 2, abs=1e-3)
+        assert np.array_equal(levelled(np.eye(3), bend, (20, 15), (120, 90)), np.eye(3))
+
     @pytest.mark.parametrize("shape", [(1, 1), (8, 8), (240, 320)])
     def test_blank_and_tiny_pictures_hold_too_little(
         self, pair: tuple[Picture, Picture], shape: tuple[int, int]
@@ -92,6 +116,41 @@ class TestRegister:
             errors.append(float(np.hypot(there[0] - x, there[1] - y)[20:-20, 20:-20].mean()))
         assert errors[1] < 1.8
         assert errors[1] < 0.8 * errors[0]
+
+    def test_small_pictures_have_enough_blocks_to_be_judged_by(self, pair: tuple[Picture, Picture]) -> None:
+        ir, vis = (plane(cv2.resize(one, (160, 120), interpolation=cv2.INTER_AREA)) for one in pair)
+        found = refine(ir, vis, np.eye(3), "affine", FINE)
+        assert found is not None
+        assert found.size == (160, 120)
+        assert len(found.surfaces.centres) == 8 * 6
+        assert refine(ir, vis, np.eye(3), "affine", ROUGH) is not None
+
+    def test_the_way_back_is_measured_where_both_pictures_are(self) -> None:
+        plain, doubled = np.eye(3), np.diag([2.0, 2.0, 1.0])
+        assert apart(shifting(3, 4), plain, (100, 80), (100, 80)) == pytest.approx(5)
+        # The infrared picture is twice as wide as the visible one: what happens beyond its frame does not count.
+        turned_there = turning(2, 1, (50, 40)) @ doubled
+        seen, all_of_it = (
+            apart(turned_there, doubled, (100, 80), (101, 81)),
+            corner_error(turned_there, doubled, (100, 80)),
+        )
+        assert seen == pytest.approx(2 * np.sin(np.deg2rad(1)) * np.hypot(50, 40), rel=1e-6)
+        assert all_of_it > 1.5 * seen
+        assert apart(plain, shifting(500, 0), (100, 80), (100, 80)) == float("inf")
+
+    @pytest.mark.parametrize(
+        ("share", "halves", "back", "expected"),
+        [
+            (0.24, 0.0, 0.0, 0.5),
+            (0.48, 4.0, 0.0, 1 / (2 + 2**-6)),
+            (0.48, 0.0, 14.4, 1 / (2 + 2**-6)),
+            (0, 0.0, 0.0, 0),
+        ],
+    )
+    def test_the_gate_adds_up_the_doubts(self, share: float, halves: float, back: float, expected: float) -> None:
+        none = np.zeros(0)
+        seen = Evidence(Support(share, 100, none.astype(bool), none), halves, 1.0, 1.0)
+        assert confidence(seen, back) == pytest.approx(expected, abs=1e-6)
 
     def test_an_unknown_warp_is_refused(self, pair: tuple[Picture, Picture]) -> None:
         with pytest.raises(ValueError, match="the warp must be one of"):

@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 
 from cmmdl.align.blocks import Surfaces, surfaces
 from cmmdl.align.fit import follow, likelihood, sample
-from cmmdl.align.geometry import Matrix, Size, moved
+from cmmdl.align.geometry import Matrix, Size, inverse, moved
+from cmmdl.align.kinds import through
 from cmmdl.align.level import Level, Rule, level
 from cmmdl.align.maps import Floats, Plane, floats
 
-RULE = Rule(512, 48, 24, 7, (3.0, 2.5, 2.0, 1.5, 1.5))
+RULE = Rule(512, 48, 7, (3.0, 2.5, 2.0, 1.5, 1.5))
 NODES = 12
 """Of the field along the longer side."""
+LEAST_NODES = 12
+"""Within the infrared picture, without which the field says nothing of its whole."""
 STIFF = 0.05
 """Weight of the field's bending against the blocks."""
 SHORT = 0.0005
@@ -54,6 +57,28 @@ def field(ir: Plane, vis: Plane, matrix: Matrix) -> NDArray[np.float32] | None:
     return bent.reshape(nodes[1], nodes[0], 2).astype(np.float32) if gain > 0 else None
 
 
+def levelled(matrix: Matrix, bend: NDArray[np.float32], ir: Size, vis: Size) -> Matrix:
+    """An affine transform that leans half-way towards the one that lies evenly within its field.
+
+    The transform by itself lies right where most blocks are; the field's mean, right where it is right at all.
+
+    Args:
+        matrix: Infrared to visible.
+        bend: Its :func:`field`.
+        ir: Width and height of the infrared picture.
+        vis: Width and height of the visible picture.
+    """
+    rows, columns = bend.shape[:2]
+    x, y = np.meshgrid(np.linspace(0, vis[0] - 1, columns), np.linspace(0, vis[1] - 1, rows))
+    there = np.stack([x.ravel(), y.ravel()], axis=1)
+    here = moved(inverse(matrix), there + bend.reshape(-1, 2))
+    inside = ((here >= 0) & (here <= np.array(ir) - 1)).all(axis=1)
+    if inside.sum() < LEAST_NODES:
+        return matrix
+    even = through(here[inside], there[inside], "affine", matrix)
+    return (matrix / matrix[2, 2] + even) / 2
+
+
 def shape(size: Size) -> Size:
     """Columns and rows of the nodes for a picture."""
     apart = max(size) / (NODES - 1)
@@ -62,7 +87,7 @@ def shape(size: Size) -> Size:
 
 def look(here: Level, ir: Floats) -> Surfaces:
     """The surfaces of blocks under the present field."""
-    return surfaces(here.vis, ir, here.both, size=RULE.size, step=RULE.step, radius=RULE.radius)
+    return surfaces(here.vis, ir, here.both, size=RULE.size, step=RULE.size // 2, radius=RULE.radius)
 
 
 def displaced(here: Level, bent: NDArray[np.float64], nodes: Size, vis: Size) -> Floats:

@@ -15,11 +15,11 @@ from cmmdl.align.geometry import Matrix, Size, corner_error, moved
 NEAR = 2.0
 """Distance in pixels of the working grid within which a block's own best place counts as agreeing."""
 
-STRONG = 2.2
+STRONG = 2.4
 """Strength at which a transform is as likely right as wrong."""
 APART = 4.0
 """The same of the distance between halves, in pixels of the grid."""
-ASTRAY = 2.0
+ASTRAY = 3.0
 """The same of the distance after the way back, for each unit of strength: where many blocks agree, it says less."""
 
 
@@ -94,17 +94,18 @@ def strength(seen: Support) -> float:
     return max(0.0, seen.share) * seen.blocks**0.5
 
 
-def confidence(seen: Evidence, back: float) -> float:
+def confidence(seen: Evidence, back: float, strong: float = STRONG) -> float:
     """Confidence from 0 to 1 that a transform is right; 0.5 is where the gate closes.
 
     Args:
         seen: What the blocks say.
-        back: Distance at the corners between the transform and that found backwards from a disturbed start, in
-            pixels of a picture 512 wide.
+        back: Distance at the corners of the overlap between the transform and that found backwards from a disturbed
+            start, in pixels of a picture 512 wide.
+        strong: Strength at which the transform is as likely right as wrong.
     """
-    strong = max(strength(seen.support), 1e-3)
-    terms = (STRONG / strong, seen.halves / APART, back / (ASTRAY * strong))
-    return float(np.prod([1 / (1 + min(term, 1e3) ** 6) for term in terms]))
+    found = max(strength(seen.support), 1e-3)
+    terms = (strong / found, seen.halves / APART, back / (ASTRAY * found))
+    return float(1 / (1 + sum(min(term, 1e3) ** 6 for term in terms)))
 
 
 def own_places(surfaces: Surfaces) -> NDArray[Any]:

@@ -63,13 +63,24 @@ def onto(picture: Plane, matrix: Matrix, size: tuple[int, int], scale: float) ->
     return Plane(floats(grey), floats(known > 0.99))
 
 
+LEAST_BLOCK = 36
+"""Pixels of the smallest blocks."""
+
+
 @dataclass(frozen=True)
 class Rule:
-    """How one round looks."""
+    """How one round looks.
+
+    Attributes:
+        long_side: Of the grid at most, in pixels; an overlap of fewer pixels has a smaller grid.
+        size: Of the blocks on the largest grid, in pixels, half of which lies between them; on a smaller grid they
+            shrink with the root, so that there are enough of them.
+        radius: Of the search, in pixels.
+        widths: Sigma of the neighbourhood that each block looks at from the common transform, round after round.
+    """
 
     long_side: int
     size: int
-    step: int
     radius: int
     widths: tuple[float, ...]
 
@@ -103,10 +114,11 @@ def refine(ir: Plane, vis: Plane, matrix: Matrix, model: str, rule: Rule) -> Ref
     here = level(ir, vis, matrix, rule.long_side)
     if here is None:
         return None
-    found = surfaces(here.vis, here.ir, here.both, size=rule.size, step=rule.step, radius=rule.radius)
+    size = (here.both.shape[1], here.both.shape[0])
+    side = max(LEAST_BLOCK, round(rule.size * min(1, max(size) / rule.long_side) ** 0.5))
+    found = surfaces(here.vis, here.ir, here.both, size=side, step=side // 2, radius=rule.radius)
     if len(found.centres) < 4:
         return None
-    size = (here.both.shape[1], here.both.shape[0])
     step = agree(found, model, widths=rule.widths, extent=float(np.hypot(*size)) / 2)
     return Refined(corrected(matrix, step, here.matrix), found, step, here.matrix, size)
 

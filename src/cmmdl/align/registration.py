@@ -9,17 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmmdl.align.choose import simplest
-from cmmdl.align.elastic import field
-from cmmdl.align.geometry import Matrix, corner_error, inverse, middle, resizing, sane, shifting, turning, zoom
-from cmmdl.align.judge import confidence, evidence, strength
+from cmmdl.align.elastic import field, levelled
+from cmmdl.align.geometry import (
+    Matrix,
+    Size,
+    corner_error,
+    inverse,
+    middle,
+    moved,
+    overlap,
+    resizing,
+    sane,
+    shifting,
+    turning,
+    zoom,
+)
+from cmmdl.align.judge import STRONG, confidence, evidence, strength
 from cmmdl.align.kinds import nearest
 from cmmdl.align.level import Refined, Rule, refine
 from cmmdl.align.maps import Plane, busy, plane
 from cmmdl.align.search import Search, Start, scales
 from cmmdl.align.transform import WARPS, Alignment
 
-ROUGH = Rule(256, 40, 20, 10, (6, 5, 4, 4, 3, 3, 2, 2, 1.5, 1.5))
-FINE = Rule(512, 56, 28, 8, (4, 3, 2, 2, 1.5, 1.5, 1, 1))
+COARSE = Rule(160, 32, 8, (5, 4, 4, 3, 3, 2, 2))
+ROUGH = Rule(256, 40, 10, (6, 5, 4, 4, 3, 3, 2, 2, 1.5, 1.5))
+FINE = Rule(512, 56, 8, (4, 3, 3, 2, 2, 2))
 
 LEAST_SIDE = 24
 """Pixels of the shorter side under which there is nothing to go by."""
@@ -29,10 +43,20 @@ PLAUSIBLE = 0.4
 """Score of a guess that is worth a closer look."""
 CLEAR = 1.3
 """Score of a guess after which no other is looked at."""
-ROUNDS, RISE = 3, 0.05
+CLOSER = 2
+"""Of the starts, how many get past the lowest resolution."""
+ROUNDS, RISE = 2, 0.05
 """Further rounds of a guess that is not clear, as long as its score rises by this."""
+FINE_ROUNDS = 4
+"""At full resolution at most."""
 SMALL = 1.0
 """Correction in pixels of the grid after which no further round is made."""
+FARTHEST, MORE = 1.25, 1.3
+"""Scale beyond which, either way, the strength must be so many times as great: among more places chance finds more."""
+RIVAL = 1.3
+"""How many times the score of the mirrored picture an answer that is not clear must have."""
+LEAD, MOST_LESS = 1.5, 1.25
+"""From so many times that score on, the strength may be less, by the root of the rest and at most by a factor."""
 GATE = 0.5
 """Confidence from which an answer is given as sure."""
 CHANCE = 2.0
@@ -70,28 +94,56 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
     plain = Alignment(resizing(a.size, b.size), warp or "translation", a.size, b.size, confidence=0.0)
     if min(*a.size, *b.size) < LEAST_SIDE or not (busy(a) and busy(b)):
         return replace(plain, status="too_little_structure")
-    near = search_near(a, b)
-    found = settled(a, b, near, warp, plain)
-    if not found.ok:
-        if looks_mirrored(a, b, near.score, plain):
-            return replace(plain, status="mirrored")
-        found = max(found, settled(a, b, search_wide(a, b), warp, plain), key=lambda one: one.confidence)
-    if found.ok and warp == "elastic":
-        return replace(found, field=field(a, b, found.matrix))
-    return found
+    return bent(a, b, found(a, b, warp, plain))
+
+
+def found(ir: Plane, vis: Plane, warp: str | None, plain: Alignment) -> Alignment:
+    """One matrix and how sure it is: near plain resizing, mirrored, then of other fields of view."""
+    near = search_near(ir, vis)
+    if near.score > CLEAR and (answer := settled(ir, vis, near, warp, plain)).ok:
+        return answer
+    flipped, other = search_mirrored(ir, vis)
+    lead = near.score / max(other.score, 0.1)
+    answer = rivalled(settled(ir, vis, near, warp, plain, lead), near, other)
+    if answer.ok:
+        return answer
+    if other.score > max(1.3 * near.score, 0.5) and settled(flipped, vis, other, "affine", plain).status in LIKELY:
+        return replace(plain, status="mirrored")
+    wide = search_wide(ir, vis)
+    far = rivalled(settled(ir, vis, wide, warp, plain), wide, other)
+    return max(answer, far, key=lambda one: one.confidence)
+
+
+def rivalled(answer: Alignment, guess: Guess, other: Guess) -> Alignment:
+    """An answer that is not sure any more where the mirrored picture, which cannot fit as well, fits nearly as well."""
+    if not answer.ok or guess.score >= RIVAL * other.score:
+        return answer
+    return replace(answer, status="low_confidence", confidence=min(answer.confidence, GATE * 0.9))
+
+
+def bent(ir: Plane, vis: Plane, answer: Alignment) -> Alignment:
+    """An answer with what a smooth field adds to it, if it is sure and of a kind that asks for one."""
+    if not answer.ok or answer.warp not in ("affine", "elastic"):
+        return answer
+    bend = field(ir, vis, answer.matrix)
+    if bend is None:
+        return answer
+    if answer.warp == "elastic":
+        return replace(answer, field=bend)
+    return replace(answer, matrix=levelled(answer.matrix, bend, ir.size, vis.size))
 
 
 def search_near(ir: Plane, vis: Plane) -> Guess:
     """The best transform near plain resizing, which is one of the starts."""
     search = Search(ir, vis, 160)
-    found = starts(search, scales(0.8, 1.25, 1.08), (-8, -4, 0, 4, 8), 4, reach=0.2)
+    found = starts(search, scales(1 / FARTHEST, FARTHEST, 1.08), (-8, -4, 0, 4, 8), 8, reach=0.2)
     return refined(ir, vis, [Start(resizing(ir.size, vis.size), 0.0, 1.0, 0.0), *found], 2)
 
 
 def search_wide(ir: Plane, vis: Plane) -> Guess:
     """The best transform between pictures of unlike fields of view, either one the wider."""
     search = Search(ir, vis, 120)
-    return refined(ir, vis, starts(search, scales(0.35, 0.79, 1.1) + scales(1.26, 2.2, 1.1), (-5, 0, 5), 3))
+    return refined(ir, vis, starts(search, scales(0.35, 0.79, 1.1) + scales(1.26, 2.2, 1.1), (-5, 0, 5), 10))
 
 
 def starts(
@@ -123,10 +175,16 @@ def starts(
 
 
 def refined(ir: Plane, vis: Plane, found: list[Start], further: int = 0) -> Guess:
-    """The best of some starts after a round at low resolution; where none is clear, the best few climb further."""
-    guesses = [Guess(resizing(ir.size, vis.size), 0.0)]
-    for start in found:
-        guesses.append(climbed(ir, vis, Guess(start.matrix, 0.0)))
+    """The best of some starts: all climb at low resolution, the best few of them, and the first, at a higher one.
+
+    Where none of these is clear, the best ``further`` of them go on.
+    """
+    guesses = [climbed(ir, vis, Guess(start.matrix, 0.0)) for start in found[:1]]
+    if guesses and guesses[0].score > CLEAR:
+        return guesses[0]
+    coarse = [climbed(ir, vis, Guess(start.matrix, 0.0), COARSE) for start in found]
+    for guess in sorted(coarse, key=lambda guess: guess.score, reverse=True)[:CLOSER]:
+        guesses.append(climbed(ir, vis, guess))
         if guesses[-1].score > CLEAR:
             return guesses[-1]
     guesses.sort(key=lambda guess: guess.score, reverse=True)
@@ -136,33 +194,41 @@ def refined(ir: Plane, vis: Plane, found: list[Start], further: int = 0) -> Gues
             if better.score < guess.score + RISE:
                 break
             guesses[place] = guess = better
-    return max(guesses, key=lambda guess: guess.score)
+    return max(guesses, key=lambda guess: guess.score, default=Guess(resizing(ir.size, vis.size), 0.0))
 
 
-def climbed(ir: Plane, vis: Plane, guess: Guess) -> Guess:
+def climbed(ir: Plane, vis: Plane, guess: Guess, rule: Rule = ROUGH) -> Guess:
     """A guess after one round at low resolution; of score 0 where that leads nowhere."""
-    better = refine(ir, vis, guess.matrix, "similarity", ROUGH)
+    better = refine(ir, vis, guess.matrix, "similarity", rule)
     if better is None or not sane(better.matrix, ir.size):
         return Guess(guess.matrix, 0.0)
     return Guess(better.matrix, better.score)
 
 
-def looks_mirrored(ir: Plane, vis: Plane, other: float, plain: Alignment) -> bool:
-    """Whether the infrared picture fits, and fits better, with left and right exchanged."""
+def search_mirrored(ir: Plane, vis: Plane) -> tuple[Plane, Guess]:
+    """The infrared picture with left and right exchanged, and the best transform of that near plain resizing."""
     flipped = Plane(np.ascontiguousarray(ir.grey[:, ::-1]), np.ascontiguousarray(ir.known[:, ::-1]))
     search = Search(flipped, vis, 128)
-    found = refined(flipped, vis, starts(search, scales(0.85, 1.18, 1.08), (-4, 0, 4), 3, reach=0.3))
-    return found.score > max(1.3 * other, 0.5) and settled(flipped, vis, found, "affine", plain).status in LIKELY
+    return flipped, refined(flipped, vis, starts(search, scales(0.85, 1.18, 1.08), (-4, 0, 4), 3, reach=0.3))
 
 
-def settled(ir: Plane, vis: Plane, guess: Guess, warp: str | None, plain: Alignment) -> Alignment:
-    """The transform at full resolution, its kind, and how sure it is."""
+def settled(ir: Plane, vis: Plane, guess: Guess, warp: str | None, plain: Alignment, lead: float = 1.0) -> Alignment:
+    """The transform at full resolution, its kind, and how sure it is.
+
+    Args:
+        ir: The infrared picture.
+        vis: The visible one.
+        guess: From which to begin.
+        warp: As in :func:`register`.
+        plain: Plain resizing.
+        lead: The guess's score against that of the mirrored picture.
+    """
     if guess.score < PLAUSIBLE:
         return replace(plain, status="foreign")
     model = "affine" if warp in (None, "elastic") else str(warp)
     found = None
     before = matrix = nearest(guess.matrix, model, ir.size, vis.size)
-    for _ in range(2):
+    for _ in range(FINE_ROUNDS):
         found = refine(ir, vis, matrix, model, FINE)
         if found is None or not sane(found.matrix, ir.size):
             return replace(plain, status="degenerate", matrix=matrix)
@@ -172,15 +238,17 @@ def settled(ir: Plane, vis: Plane, guess: Guess, warp: str | None, plain: Alignm
     assert found is not None
     if warp is None:
         model, matrix = simplest(found, before, ir.size, vis.size)
-    return judged(replace(plain, matrix=matrix, warp=warp or model), ir, vis, found)
+    return judged(replace(plain, matrix=matrix, warp=warp or model), ir, vis, found, lead)
 
 
-def judged(answer: Alignment, ir: Plane, vis: Plane, found: Refined) -> Alignment:
+def judged(answer: Alignment, ir: Plane, vis: Plane, found: Refined, lead: float) -> Alignment:
     """The answer with its confidence and status."""
     seen = evidence(found.surfaces, found.step, found.size)
     if strength(seen.support) < CHANCE:
         return replace(answer, status="foreign")
-    sure = confidence(seen, way_back(answer.matrix, ir, vis))
+    beyond = abs(np.log(answer.scale)) > np.log(FARTHEST)
+    less = float(np.clip(np.sqrt(lead / LEAD), 1, MOST_LESS))
+    sure = confidence(seen, way_back(answer.matrix, ir, vis), STRONG * (MORE if beyond else 1) / less)
     per_pixel = zoom(found.grid, found.size)
     placed = "ok" if seen.spread > LEAST_SPREAD else "degenerate"
     status = placed if sure >= GATE else "low_confidence"
@@ -191,14 +259,26 @@ def way_back(matrix: Matrix, ir: Plane, vis: Plane) -> float:
     """How far the transform from visible to infrared, from a disturbed start, misses the inverse.
 
     Returns:
-        The distance at the corners, in pixels of a visible picture 512 wide; infinity where it is lost.
+        The distance at the corners of the overlap, in pixels of a visible picture 512 wide; infinity where it is lost.
     """
     unit = vis.size[0] / 512
     disturbed: Matrix = shifting(6 * unit, -5 * unit) @ turning(1.5, 1.015, middle(vis.size)) @ matrix
     back = inverse(disturbed)
-    for _ in range(2):
+    for _ in range(3):
         better = refine(vis, ir, back, "affine", ROUGH)
         if better is None or not sane(better.matrix, vis.size):
             return float("inf")
         back = better.matrix
-    return corner_error(inverse(back), matrix, ir.size) / unit
+        if corner_error(better.step, np.eye(3), better.size) < SMALL:
+            break
+    return apart(inverse(back), matrix, ir.size, vis.size) / unit
+
+
+def apart(a: Matrix, b: Matrix, ir: Size, vis: Size) -> float:
+    """Mean distance of two transforms at the corners of what the pictures share under the second, in pixels."""
+    box = overlap(b, ir, vis)
+    if box is None:
+        return float("inf")
+    left, top, right, bottom = box
+    there = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    return float(np.linalg.norm(moved(a @ inverse(b), there) - there, axis=1).mean())

@@ -46,7 +46,8 @@ class Norm:
     """What correlations of two pictures are divided by.
 
     Attributes:
-        root: ``(height, width)`` root of the product of both energies in the overlap at every shift.
+        root: ``(height, width)`` root of the product of both energies in the overlap at every shift, over the root of
+            the overlap's share: few pixels agree by chance more often than many.
         enough: ``(height, width)`` whether the overlap is large enough.
     """
 
@@ -65,8 +66,9 @@ def norm(ir: Floats, ir_known: Floats, vis: Floats, vis_known: Floats, shape: tu
     )
     least = 0.1 * min(energy[0, 0].real, other[0, 0].real)
     root = np.sqrt((np.maximum(of_vis, 0) + least) * (np.maximum(of_ir, 0) + least))
-    enough = overlap >= LEAST_OVERLAP * min(ir_known.sum(), vis_known.sum())
-    return Norm(floats(np.maximum(root, 1e-6)), enough)
+    share = np.maximum(overlap, 0) / max(float(min(ir_known.sum(), vis_known.sum())), 1.0)
+    fewer = np.sqrt(np.maximum(share, 0.1))
+    return Norm(floats(np.maximum(root / fewer, 1e-6)), share >= LEAST_OVERLAP)
 
 
 def turned(maps: Floats, degrees: float) -> tuple[Floats, Matrix]:
