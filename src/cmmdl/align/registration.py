@@ -24,7 +24,7 @@ from cmmdl.align.geometry import (
     turning,
     zoom,
 )
-from cmmdl.align.judge import STRONG, confidence, evidence, strength
+from cmmdl.align.judge import STRONG, Evidence, confidence, evidence, strength
 from cmmdl.align.kinds import nearest
 from cmmdl.align.level import Refined, Rule, refine
 from cmmdl.align.maps import Plane, busy, plane
@@ -57,6 +57,10 @@ RIVAL = 1.3
 """How many times the score of the mirrored picture an answer that is not clear must have."""
 LEAD, MOST_LESS = 1.5, 1.25
 """From so many times that score on, the strength may be less, by the root of the rest and at most by a factor."""
+LEAST_MIRRORED = 0.5
+"""Score from which the mirrored picture is said to fit."""
+SURE = 0.97
+"""Confidence from which the mirrored picture is not looked at."""
 GATE = 0.5
 """Confidence from which an answer is given as sure."""
 CHANCE = 2.0
@@ -71,6 +75,21 @@ class Guess:
 
     matrix: Matrix
     score: float
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A transform at full resolution and what speaks for it.
+
+    Attributes:
+        answer: The transform; its status is final where nothing speaks for it.
+        seen: What the blocks say; None where they do not agree beyond chance.
+        back: How far the way back ends from where it began, in pixels of a visible picture 512 wide.
+    """
+
+    answer: Alignment
+    seen: Evidence | None = None
+    back: float = float("inf")
 
 
 def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Alignment:
@@ -100,17 +119,19 @@ def register(ir: NDArray[Any], vis: NDArray[Any], warp: str | None = None) -> Al
 def found(ir: Plane, vis: Plane, warp: str | None, plain: Alignment) -> Alignment:
     """One matrix and how sure it is: near plain resizing, mirrored, then of other fields of view."""
     near = search_near(ir, vis)
-    if near.score > CLEAR and (answer := settled(ir, vis, near, warp, plain)).ok:
+    one = settled(ir, vis, near, warp, plain)
+    answer = judged(one)
+    if answer.ok and (near.score > CLEAR or answer.confidence > SURE):
         return answer
     flipped, other = search_mirrored(ir, vis)
-    lead = near.score / max(other.score, 0.1)
-    answer = rivalled(settled(ir, vis, near, warp, plain, lead), near, other)
+    answer = rivalled(judged(one, near.score / max(other.score, 0.1)), near, other)
     if answer.ok:
         return answer
-    if other.score > max(1.3 * near.score, 0.5) and settled(flipped, vis, other, "affine", plain).status in LIKELY:
+    fits = other.score > max(RIVAL * near.score, LEAST_MIRRORED)
+    if fits and judged(settled(flipped, vis, other, "affine", plain)).status in LIKELY:
         return replace(plain, status="mirrored")
     wide = search_wide(ir, vis)
-    far = rivalled(settled(ir, vis, wide, warp, plain), wide, other)
+    far = rivalled(judged(settled(ir, vis, wide, warp, plain)), wide, other)
     return max(answer, far, key=lambda one: one.confidence)
 
 
@@ -212,47 +233,49 @@ def search_mirrored(ir: Plane, vis: Plane) -> tuple[Plane, Guess]:
     return flipped, refined(flipped, vis, starts(search, scales(0.85, 1.18, 1.08), (-4, 0, 4), 3, reach=0.3))
 
 
-def settled(ir: Plane, vis: Plane, guess: Guess, warp: str | None, plain: Alignment, lead: float = 1.0) -> Alignment:
-    """The transform at full resolution, its kind, and how sure it is.
-
-    Args:
-        ir: The infrared picture.
-        vis: The visible one.
-        guess: From which to begin.
-        warp: As in :func:`register`.
-        plain: Plain resizing.
-        lead: The guess's score against that of the mirrored picture.
-    """
+def settled(ir: Plane, vis: Plane, guess: Guess, warp: str | None, plain: Alignment) -> Settled:
+    """The transform at full resolution, its kind, and what speaks for it."""
     if guess.score < PLAUSIBLE:
-        return replace(plain, status="foreign")
+        return Settled(replace(plain, status="foreign"))
     model = "affine" if warp in (None, "elastic") else str(warp)
     found = None
     before = matrix = nearest(guess.matrix, model, ir.size, vis.size)
     for _ in range(FINE_ROUNDS):
         found = refine(ir, vis, matrix, model, FINE)
         if found is None or not sane(found.matrix, ir.size):
-            return replace(plain, status="degenerate", matrix=matrix)
+            return Settled(replace(plain, status="degenerate", matrix=matrix))
         before, matrix = matrix, found.matrix
         if corner_error(found.step, np.eye(3), found.size) < SMALL:
             break
     assert found is not None
     if warp is None:
         model, matrix = simplest(found, before, ir.size, vis.size)
-    return judged(replace(plain, matrix=matrix, warp=warp or model), ir, vis, found, lead)
+    return supported(replace(plain, matrix=matrix, warp=warp or model), ir, vis, found)
 
 
-def judged(answer: Alignment, ir: Plane, vis: Plane, found: Refined, lead: float) -> Alignment:
-    """The answer with its confidence and status."""
+def supported(answer: Alignment, ir: Plane, vis: Plane, found: Refined) -> Settled:
+    """An answer with what speaks for it."""
     seen = evidence(found.surfaces, found.step, found.size)
     if strength(seen.support) < CHANCE:
-        return replace(answer, status="foreign")
-    beyond = abs(np.log(answer.scale)) > np.log(FARTHEST)
+        return Settled(replace(answer, status="foreign"))
+    residual = min(seen.residual * zoom(found.grid, found.size), 999.0)
+    return Settled(replace(answer, residual_px=residual), seen, way_back(answer.matrix, ir, vis))
+
+
+def judged(one: Settled, lead: float = 1.0) -> Alignment:
+    """The answer with its confidence and status.
+
+    Args:
+        one: The transform and what speaks for it.
+        lead: The score that led to it against that of the mirrored picture; 1 where that is not known.
+    """
+    if one.seen is None:
+        return one.answer
+    beyond = abs(np.log(one.answer.scale)) > np.log(FARTHEST)
     less = float(np.clip(np.sqrt(lead / LEAD), 1, MOST_LESS))
-    sure = confidence(seen, way_back(answer.matrix, ir, vis), STRONG * (MORE if beyond else 1) / less)
-    per_pixel = zoom(found.grid, found.size)
-    placed = "ok" if seen.spread > LEAST_SPREAD else "degenerate"
-    status = placed if sure >= GATE else "low_confidence"
-    return replace(answer, status=status, confidence=sure, residual_px=min(seen.residual * per_pixel, 999.0))
+    sure = confidence(one.seen, one.back, STRONG * (MORE if beyond else 1) / less)
+    placed = "ok" if one.seen.spread > LEAST_SPREAD else "degenerate"
+    return replace(one.answer, status=placed if sure >= GATE else "low_confidence", confidence=sure)
 
 
 def way_back(matrix: Matrix, ir: Plane, vis: Plane) -> float:
