@@ -51,7 +51,7 @@ FINE_ROUNDS = 4
 """At full resolution at most."""
 SMALL = 1.0
 """Correction in pixels of the grid after which no further round is made."""
-FARTHEST, MORE = 1.25, 1.3
+FARTHEST, MORE = 1.25, 1.7
 """Scale beyond which, either way, the strength must be so many times as great: among more places chance finds more."""
 RIVAL = 1.3
 """How many times the score of the mirrored picture an answer that is not clear must have."""
