@@ -317,7 +317,7 @@ class TestClips:
         )  # fmt: skip
         clip._time = lambda frame, last: DecodedClip._time(clip, frame, last)
         assert [frame.time for frame in DecodedClip.frames(clip)] == [Fraction(1, 5), Fraction(6, 25)]
-        assert notes == ["a.mp4: 2 frames whose time does not follow the one before were left out"]
+        assert notes == ["a.mp4: frames left out because their time does not follow the one before: 2"]
 
     def test_latency_counts_from_the_arrival(self) -> None:
         report = ClipReport()
