@@ -25,7 +25,7 @@ from cmmdl.files.naming import Naming
 from cmmdl.files.works import Places, Work, brought, existing_works, pair_works
 from cmmdl.fusion.cluster.job import Told, carried, carried_transform
 from cmmdl.fusion.cluster.ledger import Ledger
-from cmmdl.fusion.cluster.nodes import Plan, check_address, plan
+from cmmdl.fusion.cluster.nodes import Plan, check_address, check_answers, plan
 from cmmdl.fusion.cluster.rounds import Run
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason='needs pip install "cmmdl[ray]"')
@@ -160,6 +160,12 @@ def test_a_result_that_came_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytes
     assert "a.png has come from another run, and differs: it is kept" in result.stderr
     assert (tmp_path / "out/a.png").read_bytes() == b"of another run"
     assert (tmp_path / "out/b.png").is_file()
+
+
+def test_a_cluster_of_this_computer_has_no_address_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cmmdl.fusion.cluster.nodes.installed", lambda name: True)
+    for address in ("auto", "local"):
+        check_answers(address)
 
 
 def test_the_ledger_counts_what_is_begun_again() -> None:

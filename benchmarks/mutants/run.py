@@ -44,6 +44,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 ROOMS = ("metrics", "fusion", "files", "weights")
 TESTS = (
+    "addresses",
     "bad_input",
     "batch",
     "cards",
