@@ -9,13 +9,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from cmmdl.cli import main
+from cmmdl.cli.fuse_ray import _tell_run
 from cmmdl.errors import UnreadableError, UsageError, UserError
 from cmmdl.files import addresses
 from cmmdl.files.atomic import write_bytes
@@ -24,7 +25,8 @@ from cmmdl.files.naming import Naming
 from cmmdl.files.works import Places, Work, brought, existing_works, pair_works
 from cmmdl.fusion.cluster.job import Told, carried, carried_transform
 from cmmdl.fusion.cluster.ledger import Ledger
-from cmmdl.fusion.cluster.nodes import Plan, check_address, plan
+from cmmdl.fusion.cluster.nodes import Plan, check_address, check_answers, plan
+from cmmdl.fusion.cluster.rounds import Run
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason='needs pip install "cmmdl[ray]"')
 
@@ -160,6 +162,12 @@ def test_a_result_that_came_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "out/b.png").is_file()
 
 
+def test_a_cluster_of_this_computer_has_no_address_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cmmdl.fusion.cluster.nodes.installed", lambda name: True)
+    for address in ("auto", "local"):
+        check_answers(address)
+
+
 def test_the_ledger_counts_what_is_begun_again() -> None:
     ledger = Ledger()
     assert [ledger.begin(3), ledger.begin(4), ledger.begin(3)] == [1, 1, 2]
@@ -168,6 +176,25 @@ def test_the_ledger_counts_what_is_begun_again() -> None:
     assert ledger.known([3, 4, 5]) == [(2, "first"), (1, ""), (0, "")]
     assert ledger.ended() == ["first"]
     assert ledger.repeated() == 1
+
+
+def test_the_ledger_counts_the_workers_that_came() -> None:
+    ledger = Ledger()
+    for pool in (1, 1, 3):
+        ledger.join(pool)
+    assert ledger.workers() == [2, 1], "of the first and of the third pool; nobody joined the second"
+
+
+@pytest.mark.parametrize(
+    ("came", "said"),
+    [([2], "by 2 workers on cpu,"), ([1], "by 1 worker on cpu,"), ([2, 3, 1], "by 1 worker (2 at first) on cpu,")],
+)
+def test_the_workers_that_came_are_told(capsys: pytest.CaptureFixture[str], came: list[int], said: str) -> None:
+    run = Run([], cast(Any, None), plan=Plan(4, 1), workers=came, rounds=len(came))
+    asked = {"quiet": False, "as_json": False, "model": "max"}
+    facts = _tell_run(run, {0: Told(0, on="cpu")}, 2.0, Places("a", "b", "out"), asked)
+    assert facts["workers"] == came[-1]
+    assert said in "".join(capsys.readouterr())
 
 
 def test_told_as_text_and_back() -> None:

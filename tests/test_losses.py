@@ -295,6 +295,14 @@ def test_levels_are_measured_against_the_better_source(name: str, spread: float)
     assert losses.metric_term(name, dull, ir, vis).item() == pytest.approx(lack / spread, rel=1e-3)
 
 
+def test_black_counts_what_shines_where_both_sources_are_empty() -> None:
+    ir, vis = torch.zeros(2, 1, 1, 4, 5, dtype=torch.float64)
+    ir[..., 0], vis[..., 1] = 3 / 255, 2 / 255
+    fused = torch.full_like(ir, 12 / 255)
+    assert losses.black(fused, ir, vis).item() == pytest.approx(10 / 255 * 4 / 5), "the first column holds something"
+    assert losses.black(fused / 6, ir, vis).item() == 0, "two levels are black"
+
+
 @pytest.mark.parametrize("name", losses.TERMS)
 def test_gradients_agree_with_finite_differences(name: str) -> None:
     ir, vis = scene()
@@ -303,6 +311,8 @@ def test_gradients_agree_with_finite_differences(name: str) -> None:
         fused = 3 * fused - 1
     if name == "balance":
         fused = 1 - fused
+    if name == "black":
+        ir, vis = ir / 200, vis / 200
     if name in ("en", "sd", "sf"):
         fused = 0.5 + 0.2 * (fused - 0.5)
     term = {"intensity": losses.intensity, "frame": losses.frame, **losses.DIRECT}.get(name) or (

@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -26,8 +27,9 @@ from cmmdl import Fuser
 from cmmdl.align import identity
 from cmmdl.align.transform import save
 from cmmdl.errors import UnreadableError, UnusableError, UserError
-from cmmdl.files import flir, reading
+from cmmdl.files import flir, ifd, reading
 from cmmdl.files.codecs import _png_white, read_heif
+from cmmdl.files.filepicture import is_turned
 from cmmdl.files.ifd import Directory
 from cmmdl.files.images import write_image
 from cmmdl.files.levels import to_levels
@@ -37,24 +39,30 @@ from cmmdl.files.metadata import _with_resolution, read_metadata
 from cmmdl.files.naming import Naming
 from cmmdl.files.palettes import known_palettes
 from cmmdl.files.pictures import to_picture
-from cmmdl.files.ranges import _values
+from cmmdl.files.ranges import Span, _values
 from cmmdl.files.reading import read_picture
 from cmmdl.files.thermal import HOTTEST, Conditions, Thermal, _read_celsius, check_celsius
 from cmmdl.files.video.clip import Facts, Frame
 from cmmdl.files.video.opening import _check_size, is_recording
-from cmmdl.files.video.raw import RawWriter
+from cmmdl.files.video.raw import RawFrames, RawWriter
+from cmmdl.fusion import painting, pipeline, sources
 from cmmdl.fusion.clip import ClipReport, _count, _Stop
 from cmmdl.fusion.fitting import colour_note
+from cmmdl.fusion.laid import Laid
 from cmmdl.fusion.lay_pictures import stored
 from cmmdl.fusion.live import LivePairing
 from cmmdl.fusion.options import FuseOptions
 from cmmdl.fusion.painting import colours_of
 from cmmdl.fusion.pipeline import Newest
-from cmmdl.fusion.sources import _range, not_radiometric
+from cmmdl.fusion.products import Products, Sources, write_products
+from cmmdl.fusion.products import _values as _values_of_hues
+from cmmdl.fusion.sources import _range, looked_at, not_radiometric
 from cmmdl.fusion.steady import FlowField, Steady
+from cmmdl.fusion.temperatures import sampled
 from cmmdl.fusion.tiling import exact_tile
 from cmmdl.metrics import METRICS, vifb, windows
 from cmmdl.metrics.perception import _contrast
+from cmmdl.metrics.soft import soft_mutual_information
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 
@@ -103,6 +111,9 @@ class TestFiles:
         assert str(mark) == text
         assert mark.named("7") == text.replace("*", "7")
 
+    def test_a_key_takes_one_place_of_a_name(self) -> None:
+        assert Mark("ir", "inside", "a_ir_b").named("7") == "7_ir_*"
+
     def test_folders_below_once_each(self, tmp_path: Path) -> None:
         for place in ("a.png", "below/b.png", "below/deep/c.png"):
             (tmp_path / place).parent.mkdir(exist_ok=True)
@@ -116,11 +127,42 @@ class TestFiles:
         tifffile.imwrite(tmp_path / "a.tif", GREY, photometric="palette", colormap=table)
         assert 320 not in read_metadata(tmp_path / "a.tif").exif.entries
 
+    @pytest.mark.parametrize("tag", [332, 333, 334, 336, 512, 513, 514, 529])
+    def test_inks_and_jpeg_tables_of_a_tiff_are_not_metadata(self, tag: int, tmp_path: Path) -> None:
+        tifffile.imwrite(tmp_path / "a.tif", GREY, extratags=[(tag, 3, 1, 1, True)], software="Program")
+        with tifffile.TiffFile(tmp_path / "a.tif") as file:
+            assert tag in file.pages.first.tags
+        assert tag not in read_metadata(tmp_path / "a.tif").exif.entries
+
+    def test_a_missing_file_is_told_from_a_damaged_one(self, tmp_path: Path) -> None:
+        with pytest.raises(UnreadableError, match=r"gone\.png: there is no such file; check the path"):
+            read_picture(tmp_path / "gone.png")
+
+    def test_orientations_that_exchange_width_and_height(self) -> None:
+        assert [number for number in range(10) if is_turned(number)] == [5, 6, 7, 8]
+
+    @pytest.mark.parametrize(("ratio", "sound"), [(0.19, False), (0.21, True), (1.3, True), (9.9, True), (10.1, False)])
+    def test_the_offset_that_a_camera_states(self, ratio: float, sound: bool) -> None:
+        pytest.importorskip("flyr")
+        record = struct.pack("<f6h", ratio, -3, 5, 0, 0, 0, 0)
+        stated = flir.stated_offset(flir.Records(Path("a.jpg"), bytes(8) + record, {42: (8, len(record))}, cut=False))
+        assert stated == ((pytest.approx(ratio), -3, 5) if sound else None)
+
     def test_resolution_has_a_tag_for_each_axis(self) -> None:
         entries = _with_resolution(Directory(), (72.0, 96.5)).entries
         assert set(entries) == {282, 283, 296}
         assert np.frombuffer(entries[282].data, "<u4").tolist() == [720000, 10000]
         assert np.frombuffer(entries[283].data, "<u4").tolist() == [965000, 10000]
+        assert np.frombuffer(entries[296].data, "<u2").tolist() == [2], "inches"
+
+    def test_a_resolution_that_is_there_stays(self) -> None:
+        exif = Directory().put(282, ifd.RATIONAL, 300, 1)
+        assert _with_resolution(exif, (72.0, 96.5)) is exif
+        assert set(_with_resolution(Directory().put(283, ifd.RATIONAL, 300, 1), (72.0, 72.0)).entries) == {
+            282,
+            283,
+            296,
+        }
 
     def test_a_tiff_of_the_other_order_of_bytes(self, tmp_path: Path) -> None:
         deep = GREY.astype(">u2") * 257
@@ -169,6 +211,17 @@ class TestFiles:
         assert _values(np.arange(10, dtype=np.uint16), most=4).tolist() == [0, 3, 6, 9]
         assert _values(np.arange(4, dtype=np.uint16), most=4).tolist() == [0, 1, 2, 3]
 
+    def test_one_level_above_the_declared_white_leaves_the_range(self) -> None:
+        for kind, highest, leaves in (("uint16", 4095, False), ("uint16", 4096, True), ("float32", 4095 + 1e-7, False)):
+            assert Span((kind, 4095.0), 0, highest, 0, highest).leaves == leaves
+
+    def test_three_bands_of_which_none_is_extra_are_colour(self, tmp_path: Path) -> None:
+        pixels = np.stack([GREY, GREY // 2, GREY // 3], 2)
+        tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
+        with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+            file.pages.first.tags["PhotometricInterpretation"].overwrite(1)
+        assert read_picture(tmp_path / "a.tif").array.tolist() == pixels.tolist()
+
     @pytest.mark.parametrize("count", [512, 513])
     def test_a_camera_has_at_most_512_records(self, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
         head = (b"FFF\0".ljust(20, b"\0") + struct.pack(">3I", 100, 64, count)).ljust(64, b"\0")
@@ -202,6 +255,51 @@ class TestTemperatures:
         assert _range(Thermal(np.full((2, 2), 7, np.float32), name="a.tif"), options) is None
         assert _range(thermal, FuseOptions(ir_range="15:35")) == (15.0, 35.0)
         assert _range(thermal, FuseOptions()) is None
+
+    @pytest.mark.parametrize(("count", "looked"), [(1, 1), (64, 64), (65, 33), (128, 64), (129, 43)])
+    def test_at_most_64_files_decide_what_means_black(self, count: int, looked: int) -> None:
+        assert len(looked_at(count)) == looked
+
+    def test_the_border_belongs_to_the_picture(self) -> None:
+        """Half a pixel beyond the outermost centres, and not a little more."""
+        celsius = np.array([[10, 20, 30], [40, 50, 60]], np.float32)
+        for x, y, value in ((2.5, 0, 30), (-0.5, 0, 10), (0, 1.5, 40), (0, -0.5, 10), (2.5, 1.5, 60)):
+            assert sampled(celsius, np.array([[x]]), np.array([[y]])).tolist() == [[value]]
+        for x, y in ((2.51, 0), (-0.51, 0), (0, 1.51), (0, -0.51)):
+            assert np.isnan(sampled(celsius, np.array([[x]]), np.array([[y]]))).all()
+
+    def test_hues_follow_the_range_where_there_are_no_temperatures(self) -> None:
+        ir = to_picture(np.array([[100, 120], [160, 200]], np.uint8), name="ir", given=(100, 200))
+        values, ends = _values_of_hues(Laid(ir, ir), Products(palette="iron"))
+        assert ends == (100, 200)
+        np.testing.assert_allclose(values, [[100, 120], [160, 200]], atol=1e-4)
+
+    def test_the_caption_of_a_legend_is_as_large_as_fits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        genuine, asked = painting._font, list[int]()
+
+        def font(size: int) -> Any:
+            asked.append(size)
+            return genuine(size)
+
+        monkeypatch.setattr(painting, "_font", font)
+        height = int(np.ceil(genuine(12).getlength(painting.CAPTION))) + 4
+        for less, size in ((0, 12), (1, 11)):
+            asked.clear()
+            painting._caption(Image.new("RGB", (60, height)), 15, height - less)
+            assert asked[-1] == size
+
+    def test_a_camera_file_is_no_visible_picture(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sources, "radiometric_maker", lambda path: "dji")
+        thermal = Thermal(np.full((6, 8), 20, np.float32), name="ir.jpg")
+        with pytest.raises(UnusableError, match=r"vis\.jpg is a radiometric JPEG, given as the visible picture"):
+            sources._lay_temperatures(thermal, "ir.jpg", "vis.jpg", FuseOptions(), to_picture, lambda note: None)
+
+    def test_the_caption_of_a_legend_is_left_out_where_it_does_not_fit(self) -> None:
+        height = int(np.ceil(painting._font(8).getlength(painting.CAPTION))) + 4
+        for less, there in ((0, True), (1, False)):
+            image = Image.new("RGB", (60, height - less))
+            painting._caption(image, 15, height - less)
+            assert (image.getbbox() is not None) == there
 
     def test_both_ends_of_a_palette(self) -> None:
         table = known_palettes()["iron"]
@@ -246,6 +344,20 @@ class TestClips:
         assert writer.abandon() == "2 frames were written"
         assert file.getvalue() == GREY.tobytes() * 2
 
+    def test_raw_frames_go_with_recordings_and_with_cameras(self) -> None:
+        clip = RawFrames(8, 6, "gray", file=io.BytesIO(GREY.tobytes() * 2))
+        assert clip.facts.piped
+        assert not clip.facts.live
+
+    @pytest.mark.parametrize(
+        ("pixel", "stored"), [("rgb24", "rgb"), ("bgr24", "bgr"), ("rgba", "rgba"), ("bgra", "bgra")]
+    )
+    def test_the_order_of_channels_in_raw_frames(self, pixel: str, stored: str) -> None:
+        values = {"r": 10, "g": 20, "b": 30, "a": 40}
+        frame = bytes(values[channel] for channel in stored) * 48
+        clip = RawFrames(8, 6, pixel, file=io.BytesIO(frame * 2))
+        assert [np.unique(one.pixels.reshape(-1, 3), axis=0).tolist() for one in clip.frames()] == [[[10, 20, 30]]] * 2
+
     def test_the_end_of_a_stream_that_starts_late(self) -> None:
         pytest.importorskip("av")
         from cmmdl.files.video.decoding import _end
@@ -286,6 +398,22 @@ class TestClips:
 
         assert Newest(late()).nearest(abs) == 3
 
+    def test_the_newest_is_there_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What waits for a frame or for the end is woken, and does not look only now and then."""
+        monkeypatch.setattr(pipeline, "_TICK", 30)
+        frame, end = threading.Event(), threading.Event()
+
+        def source() -> Iterator[int]:
+            frame.wait()
+            yield 3
+            end.wait()
+
+        newest, begun = Newest(source()), time.monotonic()
+        for happens, value in ((frame, 3), (end, None)):
+            threading.Timer(0.2, happens.set).start()
+            assert newest.next() == value
+        assert time.monotonic() - begun < 20
+
     def test_live_frames_are_paired_by_arrival_and_timed_from_the_first(self) -> None:
         def one_by_one(frames: list[Frame]) -> Iterator[Frame]:
             for frame in frames:
@@ -317,7 +445,10 @@ class TestClips:
         )  # fmt: skip
         clip._time = lambda frame, last: DecodedClip._time(clip, frame, last)
         assert [frame.time for frame in DecodedClip.frames(clip)] == [Fraction(1, 5), Fraction(6, 25)]
-        assert notes == ["a.mp4: 2 frames whose time does not follow the one before were left out"]
+        assert notes == ["a.mp4: frames left out because their time does not follow the one before: 2"]
+
+    def test_without_frames_there_is_no_latency(self) -> None:
+        assert ClipReport().latency == 0
 
     def test_latency_counts_from_the_arrival(self) -> None:
         report = ClipReport()
@@ -374,6 +505,17 @@ class TestFusion:
         with pytest.raises(UnusableError, match=r"is for visible pictures of 1280x1024, b has one of 640x480"):
             stored(str(tmp_path / "a.json"), (320, 256), (640, 480), "b")
 
+    @pytest.mark.parametrize("kept", ["vis", "none"])
+    def test_a_history_is_written_only_where_metadata_is(self, kept: Any, tmp_path: Path) -> None:
+        for name in ("ir.png", "vis.png"):
+            Image.fromarray(GREY).save(tmp_path / name)
+        picture = to_picture(GREY, name="a")
+        files = Sources(tmp_path / "ir.png", tmp_path / "vis.png", tmp_path / "out.png", "a")
+        for origin in ({}, {"software": "CMMDL 0"}):
+            wanted = Products(metadata=kept, origin=origin)
+            write_products(Laid(picture, picture), GREY, files, wanted, FuseOptions(), "uint8", lambda note: None)
+            assert bool(read_metadata(files.out).exif.children) == bool(origin and kept == "vis")
+
     def test_a_painted_array_is_recognised(self) -> None:
         ramp = np.tile(np.arange(256, dtype=np.uint8), (16, 1))
         notes = list[str]()
@@ -404,6 +546,18 @@ class TestFusion:
         for tile in (exact_tile(40), exact_tile(40) - 1):
             fuser._tiled(pixels, pixels, tile)
         assert used == ["fuse_tiled_exactly", "fuse_tiled"]
+
+    @pytest.mark.parametrize(("fitting", "batches"), [(96, [2]), (95, [1, 1])])
+    def test_a_batch_that_just_fits_is_fused_at_once(
+        self, fitting: int, batches: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = list[int]()
+        fuser = Fuser("mean")
+        monkeypatch.setattr(fuser, "_pixels_that_fit", lambda: float(fitting))
+        monkeypatch.setattr(fuser, "_run", lambda ir, vis: seen.append(len(vis)) or vis)
+        pixels = np.zeros((2, 1, 6, 8), np.float32)
+        assert fuser.fuse_luma(pixels, pixels).shape == pixels.shape
+        assert seen == batches
 
     def test_what_does_not_fit_is_fused_in_tiles_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         sizes = set[tuple[int, ...]]()
@@ -440,6 +594,14 @@ class TestMetrics:
         squares = sum(np.square(np.diff(wide, axis=axis)).sum() for axis in (0, 1))
         ours = vifb.spatial_frequency(torch.from_numpy(levels[:, None] / 255))
         assert ours.tolist() == [pytest.approx(np.sqrt(squares / wide.size), rel=1e-12)]
+
+    def test_flat_sources_share_nothing_with_the_result(self) -> None:
+        """Soft mutual information, whichever of the three is flat."""
+        noise = torch.rand(1, 1, 40, 50, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        flat = torch.full_like(noise, 0.5)
+        for pictures in ((noise, flat, flat), (flat, noise, noise)):
+            assert soft_mutual_information(*pictures).item() == pytest.approx(0, abs=1e-6)
+        assert soft_mutual_information(noise, noise, flat).item() > 1
 
     def test_the_least_cross_entropy(self) -> None:
         """p log2(p / q) of one grey level is least where q is 1 and p is 1/e."""

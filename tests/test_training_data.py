@@ -53,6 +53,23 @@ def test_modalities_stay_registered(tmp_path: Path) -> None:
         assert torch.allclose(data[n]["ir"] + data[n]["vis"], torch.ones(1, 32, 32), atol=0.02)
 
 
+def test_recombined_crops_have_the_visible_picture_of_another_pair(tmp_path: Path) -> None:
+    write_pairs(tmp_path, 4)
+    for number, file in enumerate(sorted((tmp_path / "ir").iterdir())):
+        for side, level in (("ir", 10), ("vis", 50)):
+            write_image(tmp_path / side / file.name, np.full((40, 48), level + number, np.uint8))
+
+    def pairs_of(share: float) -> list[tuple[int, int]]:
+        data = crops(tmp_path, recombine=share)
+        return [tuple(round(255 * data[n][side].mean().item()) for side in ("ir", "vis")) for n in range(200)]  # type: ignore[misc]
+
+    own, some, all_of_them = (np.array(pairs_of(share)) for share in (0.0, 0.25, 1.0))
+    assert (own[:, 1] - own[:, 0] == 40).all()
+    assert (some[:, 0] == own[:, 0]).all(), "what else is drawn stays"
+    assert 0.08 < (some[:, 1] - some[:, 0] != 40).mean() < 0.32, "a quarter, of which one in four meets itself"
+    assert {int(b - a) for a, b in all_of_them} == set(range(37, 44))
+
+
 def test_augmentation_can_be_switched_off_and_reaches_all_eight_positions(tmp_path: Path) -> None:
     write_pairs(tmp_path, 1, 32, 32)
     picture = torch.from_numpy(read_luma(tmp_path / "ir" / "scene0.png")).float() / 255

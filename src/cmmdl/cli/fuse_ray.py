@@ -219,10 +219,10 @@ def _tell_run(
     run: Run, ended: dict[int, Told], seconds: float, places: Places, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Says the throughput, and how much was done twice; returns both for ``--json``."""
-    assert run.plan is not None
     done = sum(not told.error for told in ended.values())
     on = next((told.on for told in ended.values() if told.on), "")
-    workers = f"{run.plan.workers} worker{'s' if run.plan.workers > 1 else ''}"
+    first, last = run.workers[0], run.workers[-1]
+    workers = f"{last} worker{'s' if last > 1 else ''}{f' ({first} at first)' if first != last else ''}"
     rate = f"{done / seconds:.2f} pictures a second"
     say(
         options,
@@ -231,4 +231,4 @@ def _tell_run(
     if run.repeated:
         again = f"{run.repeated} pair{'s were' if run.repeated > 1 else ' was'}"
         say(options, f"{again} begun again, since a worker or node was lost; every result is there once")
-    return {"seconds": seconds, "workers": run.plan.workers, "pools": run.rounds, "repeated": run.repeated}
+    return {"seconds": seconds, "workers": last, "pools": run.rounds, "repeated": run.repeated}

@@ -30,7 +30,7 @@ from cmmdl.metrics import score
 from cmmdl.models.baselines import BASELINES
 from cmmdl.runtimes.device import cpu_cores
 
-Picture = NDArray[np.uint8]
+Levels = NDArray[np.uint8]
 Scores = dict[str, dict[str, float]]
 _SCENES_A_WORKER = 4
 """A worker takes seconds to start; below this many scenes it is not worth it."""
@@ -101,7 +101,7 @@ def score_scene(scene: Scene, protocol: Protocol) -> tuple[str, Scores, list[Exc
     return scene.name, _score_methods(scene.name, fused, ir, vis, protocol, trouble), trouble
 
 
-def stretch_levels(picture: Picture) -> Picture:
+def stretch_levels(picture: Levels) -> Levels:
     """Min-max stretch to 0..255, all channels together, rounded; a flat picture stays as it is."""
     low, high = int(picture.min()), int(picture.max())
     if low == high:
@@ -109,7 +109,7 @@ def stretch_levels(picture: Picture) -> Picture:
     return np.rint((picture.astype(np.float64) - low) * (255 / (high - low))).astype(np.uint8)
 
 
-def _read(name: str, where: str, path: Path, rule: RangeRule, trouble: list[Exclusion]) -> Picture:
+def _read(name: str, where: str, path: Path, rule: RangeRule, trouble: list[Exclusion]) -> Levels:
     """The 8-bit levels of a file, or an empty picture and an entry in ``trouble``."""
     try:
         return read_levels(path, rule, "ir" if where == "ir" else "vis")
@@ -118,7 +118,7 @@ def _read(name: str, where: str, path: Path, rule: RangeRule, trouble: list[Excl
         return np.empty((0, 0), np.uint8)
 
 
-def _check_sizes(name: str, pictures: list[tuple[str, Picture]], trouble: list[Exclusion]) -> None:
+def _check_sizes(name: str, pictures: list[tuple[str, Levels]], trouble: list[Exclusion]) -> None:
     """Compares every readable picture with the first of them, which is the infrared one unless that is broken."""
     readable = [(where, picture.shape) for where, picture in pictures if picture.size]
     for where, (height, width, *_) in readable[1:]:
@@ -128,15 +128,15 @@ def _check_sizes(name: str, pictures: list[tuple[str, Picture]], trouble: list[E
             trouble.append(Exclusion(name, where, sizes))
 
 
-def _fuse(name: str, ir: Picture, vis: Picture) -> Picture:
+def _fuse(name: str, ir: Levels, vis: Levels) -> Levels:
     """A baseline's grey result of the sources' rounded lumas."""
     with torch.inference_mode():
         fused = BASELINES[name]()(_grey(ir), _grey(vis))
-    result: Picture = (255 * fused[0, 0]).round().to(torch.uint8).numpy()
+    result: Levels = (255 * fused[0, 0]).round().to(torch.uint8).numpy()
     return result
 
 
-def _grey(picture: Picture) -> torch.Tensor:
+def _grey(picture: Levels) -> torch.Tensor:
     """BT.601 luma rounded to 8 bits: ``(H, W)`` or ``(H, W, 3)`` → ``(1, 1, H, W)`` in [0, 1]."""
     grey = picture if picture.ndim == 2 else np.rint(picture @ np.array([RED, GREEN, BLUE]))
     return torch.from_numpy(grey.astype(np.float32) / 255)[None, None]
@@ -144,9 +144,9 @@ def _grey(picture: Picture) -> torch.Tensor:
 
 def _score_methods(
     name: str,
-    pictures: list[tuple[str, Picture]],
-    ir: Picture,
-    vis: Picture,
+    pictures: list[tuple[str, Levels]],
+    ir: Levels,
+    vis: Levels,
     protocol: Protocol,
     trouble: list[Exclusion],
 ) -> Scores:

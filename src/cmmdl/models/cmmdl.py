@@ -21,6 +21,7 @@ from cmmdl.models.fourier import EPS, Fourier
 from cmmdl.models.layers import (
     ChannelLayerNorm,
     Depthwise,
+    LeakyReLU,
     Pointwise,
     at_least_float32,
     conv_norm,
@@ -30,6 +31,7 @@ from cmmdl.models.layers import (
     products,
     projection,
     reflect_border,
+    relu6,
     with_border,
     without_autocast,
 )
@@ -311,10 +313,10 @@ class SubNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, width, H, W)`` to the same shape."""
-        y = F.relu6(self.expand(x), inplace=True)
+        y = relu6(self.expand(x))
         with without_autocast(y):  # which would widen the map for its border
             y = reflect_border(y)
-        return x + self.project(F.relu6(self.depthwise(y), inplace=True))
+        return x + self.project(relu6(self.depthwise(y)))
 
 
 class FDLB(nn.Module):
@@ -358,7 +360,7 @@ class FDLB(nn.Module):
 def spectrum_mlp(channels: int, width: int) -> nn.Sequential:
     """``1x1 -> LeakyReLU(0.1) -> 1x1`` with biases, on amplitudes or phases."""
     first, second = Pointwise(channels, width, bias=True), Pointwise(width, width, bias=True)
-    return nn.Sequential(first, nn.LeakyReLU(0.1, inplace=True), second)
+    return nn.Sequential(first, LeakyReLU(), second)
 
 
 class HDFFB(nn.Module):
@@ -393,8 +395,8 @@ class HDFFB(nn.Module):
 
     def cross(self, q_vis: Tensor, q_ir: Tensor, p_vis: Tensor, p_ir: Tensor) -> tuple[Tensor, Tensor]:
         """The features of each modality in one domain with those of the other modality in the other domain."""
-        g1 = F.relu6(conv_norm([q_vis, p_ir], self.cross_vis, [self.cross_vis_norm]), inplace=True)
-        g2 = F.relu6(conv_norm([p_vis, q_ir], self.cross_ir, [self.cross_ir_norm]), inplace=True)
+        g1 = relu6(conv_norm([q_vis, p_ir], self.cross_vis, [self.cross_vis_norm]))
+        g2 = relu6(conv_norm([p_vis, q_ir], self.cross_ir, [self.cross_ir_norm]))
         return g1, g2
 
     def spatial_attention(self, summary: Tensor) -> Tensor:
@@ -403,7 +405,7 @@ class HDFFB(nn.Module):
 
     def refine(self, g1: Tensor, g2: Tensor) -> Tensor:
         """The dense branch: both maps to one, ``(B, width, H, W)`` all."""
-        maps = [F.relu6(conv_norm([g1, g2], self.reduce, [self.reduce_norm]), inplace=True)]
+        maps = [relu6(conv_norm([g1, g2], self.reduce, [self.reduce_norm]))]
         for unit in self.dense:
             maps.append(unit(maps))
         return maps[-1]

@@ -43,6 +43,19 @@ class ChannelLayerNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+class LeakyReLU(nn.Module):
+    """A slope of 0.1 below zero."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.leaky_relu(x, 0.1, inplace=not torch.is_grad_enabled())
+
+
+def relu6(x: Tensor) -> Tensor:
+    """``min(max(x, 0), 6)``; overwrites ``x`` unless a gradient is recorded, for which it would be copied first."""
+    return F.relu6(x, inplace=not torch.is_grad_enabled())
+
+
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``conv2d(x, weight, bias)`` of a kernel ``(out, in, 1, 1)``."""
     if torch.compiler.is_compiling():

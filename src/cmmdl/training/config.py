@@ -122,6 +122,8 @@ class DataConfig(Section):
         scale: Crops are shown enlarged by a factor drawn from this range.
         flip: Whether crops are mirrored at random.
         rotate: Whether crops are turned by multiples of 90 degrees at random.
+        recombine: Share of crops with the visible picture of another pair of the same source: no pixel of both then
+            belongs to the same thing.
         jitter: Strength of a random gamma for each source; 0 is off.
         min_contrast: Crops whose 10th and 90th percentile lie closer in either source are drawn again, up to ten times.
         memory_mb: Decoded pictures kept in memory, in MiB a process; the others are read when drawn.
@@ -134,6 +136,7 @@ class DataConfig(Section):
     scale: tuple[float, float] = (0.75, 1.25)
     flip: bool = True
     rotate: bool = True
+    recombine: Annotated[float, Field(ge=0, le=1)] = 0.0
     jitter: Annotated[float, Field(ge=0, le=2)] = 0.0
     min_contrast: Annotated[float, Field(ge=0, lt=1)] = 0.0
     memory_mb: AtLeast0 = 512

@@ -218,15 +218,26 @@ class Crops(Dataset[dict[str, Any]]):
         pair = pairs[int(rng.integers(len(pairs)))]
         low, high = config.scale
         side = max(1, round(size / float(np.exp(rng.uniform(np.log(low), np.log(high))))))
-        planes = reflect_up(pair.load(), side)
-        top, left = (int(rng.integers(length - side + 1)) for length in planes.shape[1:])
+        region, place = cut(pair, side, rng)
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        crop = resize(planes[:, top : top + side, left : left + side], size)
+        name = f"{pair.ir} ({place})"
+        if config.recombine and rng.random() < config.recombine:
+            other = pairs[int(rng.integers(len(pairs)))]
+            foreign, place = cut(other, side, rng)
+            region, name = np.stack([region[0], foreign[1], region[2]]), f"{name} with {other.vis} ({place})"
+        crop = resize(region, size)
         if config.rotate:
             crop = np.rot90(crop, turns, axes=(1, 2))
         if config.flip and mirror:
             crop = crop[..., ::-1]
-        return crop.copy(), source, f"{pair.ir} ({side}x{side} at {left},{top})"
+        return crop.copy(), source, name
+
+
+def cut(pair: TrainingPair, side: int, rng: np.random.Generator) -> tuple[Planes, str]:
+    """A square ``(3, side, side)`` anywhere in a pair, and where; smaller pictures are mirrored until they hold it."""
+    planes = reflect_up(pair.load(), side)
+    top, left = (int(rng.integers(length - side + 1)) for length in planes.shape[1:])
+    return planes[:, top : top + side, left : left + side], f"{side}x{side} at {left},{top}"
 
 
 def _try_load(pair: TrainingPair) -> Planes | UserError:

@@ -275,6 +275,22 @@ def grain(fused: Tensor, ir: Tensor, vis: Tensor, *, size: int = 5, flat: float 
     return excess.flatten(1).mean(1)
 
 
+def black(fused: Tensor, ir: Tensor, vis: Tensor, *, level: float = 2 / 255) -> Tensor:
+    """How bright pixels are that are black in both sources: the empty background of a medical picture stays empty.
+
+    Args:
+        fused: ``(B, 1, H, W)`` in [0, 1].
+        ir: Same shape and range.
+        vis: Same shape and range.
+        level: Up to here a pixel is black.
+
+    Returns:
+        ``(B,)``, not below 0: what exceeds the level, averaged over all pixels.
+    """
+    empty = torch.maximum(ir, vis) <= level
+    return (F.relu(fused - level) * empty).flatten(1).mean(1)
+
+
 def balance(fused: Tensor, ir: Tensor, vis: Tensor, *, least: float = 0.5) -> Tensor:
     """How far the correlation with either source falls short of ``least``, summed over both.
 
@@ -369,6 +385,7 @@ DIRECT = {
     "halos": halos,
     "even": even,
     "grain": grain,
+    "black": black,
     "balance": balance,
     "clip": clip,
 }

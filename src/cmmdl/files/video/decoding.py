@@ -78,7 +78,7 @@ class DecodedClip:
             last = moment
             yield Frame(moment, self._pixels(frame), time.monotonic())
         if lost:
-            self.note(f"{self.name}: {lost} frames whose time does not follow the one before were left out")
+            self.note(f"{self.name}: frames left out because their time does not follow the one before: {lost}")
         self._check_end(last)
 
     def sample(self, count: int) -> list[Any]:

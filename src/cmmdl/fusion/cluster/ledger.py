@@ -1,4 +1,4 @@
-"""One account of a run: which pairs were begun, and what became of them.
+"""One account of a run: which pairs were begun, what became of them, and how many workers there were.
 
 Ray repeats what was lost. A worker asks here first, so a pair that has ended is not fused again, and what was begun
 more than once is counted. The account lives beside the command that was given, so it is lost only with the run itself.
@@ -13,11 +13,20 @@ MOST = 4
 
 
 class Ledger:
-    """Begun and ended pairs by their numbers."""
+    """Begun and ended pairs by their numbers, and workers by the number of their pool."""
 
     def __init__(self) -> None:
+        self._joined: dict[int, int] = {}
         self._begun: dict[int, int] = {}
         self._ended: dict[int, str] = {}
+
+    def join(self, pool: int) -> None:
+        """Notes a worker of a pool. Fewer may come than were planned: Ray notices late that a node is lost."""
+        self._joined[pool] = self._joined.get(pool, 0) + 1
+
+    def workers(self) -> list[int]:
+        """How many workers each pool really had, the first pool first; those that nobody joined are left out."""
+        return [self._joined[pool] for pool in sorted(self._joined)]
 
     def begin(self, number: int) -> int:
         """Notes that a worker takes a pair; returns how often that has happened."""

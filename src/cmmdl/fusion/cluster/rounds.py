@@ -44,7 +44,8 @@ class Run:
         most: So many workers at most, None for as many as there is room for.
         rounds: How many pools there were.
         repeated: How often a pair was begun again.
-        plan: The last pool.
+        plan: The last pool, as it was planned.
+        workers: How many workers each pool really had, the first pool first.
     """
 
     works: Sequence[Work]
@@ -55,6 +56,7 @@ class Run:
     rounds: int = 0
     repeated: int = 0
     plan: Plan | None = None
+    workers: Sequence[int] = ()
 
     def check(self) -> None:
         """Refuses what the cluster has no room for, before anything is done.
@@ -92,7 +94,7 @@ class Run:
                 reason = _last_line(error)
                 for text in ray.get(ledger.ended.remote()):
                     yield from _once(Told.of_text(text), left)
-            self.repeated = ray.get(ledger.repeated.remote())
+            self.repeated, self.workers = ray.get([ledger.repeated.remote(), ledger.workers.remote()])
 
     def _round(self, left: dict[int, Work], ledger: Any) -> Iterator[Told]:
         """One pool of workers over the pairs that are left."""
@@ -108,7 +110,7 @@ class Run:
             warnings.simplefilter("ignore")  # no other way to say that lost workers are not waited for
             data = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
                 Worker,
-                fn_constructor_args=(self.job, ledger, device, self.plan.cpus),
+                fn_constructor_args=(self.job, ledger, device, self.plan.cpus, self.rounds),
                 batch_size=None,
                 compute=ray.data.ActorPoolStrategy(size=min(self.plan.workers, blocks)),
                 num_cpus=self.plan.cpus,

@@ -34,9 +34,11 @@ class Worker:
         ledger: Handle of the `cmmdl.fusion.cluster.ledger.Ledger` of the run.
         device: ``"cpu"``, or ``"auto"`` for the GPU that Ray gives it.
         threads: CPU threads.
+        pool: Number of the pool it belongs to.
     """
 
-    def __init__(self, job: Job, ledger: Any, device: str, threads: int) -> None:
+    def __init__(self, job: Job, ledger: Any, device: str, threads: int, pool: int) -> None:
+        ledger.join.remote(pool)
         self.job, self.ledger = job, ledger
         self.trouble, self.on = "", ""
         self._notes: list[str] = []

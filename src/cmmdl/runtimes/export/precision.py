@@ -26,7 +26,8 @@ FEW = 8
 PAIRS = 64
 """Pairs of the user's pictures that are looked at, evenly spread."""
 
-Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
+Example = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Infrared and visible picture, by which the ranges of 8-bit maps are found."""
 
 
 def to_float16(data: bytes) -> bytes:
@@ -41,7 +42,7 @@ def to_float16(data: bytes) -> bytes:
     return proto.SerializeToString()
 
 
-def to_int8(data: bytes, pairs: Iterable[Pair]) -> bytes:
+def to_int8(data: bytes, pairs: Iterable[Example]) -> bytes:
     """The same network with 8-bit convolutions, but the first and last: weights of each channel and maps on own scales.
 
     Weights have 7 bits, so that sums do not saturate on processors that add products in 16 bits (x86 without VNNI).
@@ -79,7 +80,7 @@ def _outer_convolutions(graph: Any) -> list[str]:
     return [node.name for node in convolutions if min(shapes[node.input[1]][:2]) <= FEW]
 
 
-def calibration_pairs(folders: tuple[Path, Path] | None) -> Iterator[Pair]:
+def calibration_pairs(folders: tuple[Path, Path] | None) -> Iterator[Example]:
     """What 8-bit numbers are calibrated on.
 
     Args:
@@ -112,7 +113,7 @@ def calibration_pairs(folders: tuple[Path, Path] | None) -> Iterator[Pair]:
 class _Reader:
     """Hands the pairs to ONNX Runtime's calibration."""
 
-    def __init__(self, pairs: Iterator[Pair]) -> None:
+    def __init__(self, pairs: Iterator[Example]) -> None:
         self.pairs = pairs
 
     def get_next(self) -> dict[str, Any] | None:
