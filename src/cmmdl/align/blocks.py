@@ -16,6 +16,10 @@ LEAST_KNOWN = 0.4
 """Share of a block that both pictures must know."""
 
 
+LARGE = 44
+"""Side in pixels from which blocks are correlated one by one."""
+
+
 @dataclass(frozen=True)
 class Surfaces:
     """How well each block fits at each shift.
@@ -74,7 +78,13 @@ def surfaces(fixed: Floats, moving: Floats, both: Floats, *, size: int, step: in
 
 
 def cross(blocks: Floats, windows: Floats, radius: int) -> Floats:
-    """Sum of products of each block with its window at all shifts, through the Fourier domain."""
+    """Sum of products of each block with its window at all shifts, through the Fourier domain.
+
+    Large blocks are faster one by one in OpenCV, small ones all at once in SciPy.
+    """
+    if blocks.shape[1] >= LARGE:
+        pairs = zip(windows, blocks, strict=True)
+        return floats(np.stack([cv2.matchTemplate(window, block, cv2.TM_CCORR) for window, block in pairs]))
     fast = (fft.next_fast_len(windows.shape[1]),) * 2
     total: Any = 0
     for a, b in zip(planes(blocks), planes(windows), strict=True):

@@ -24,7 +24,7 @@ SHORT = 0.0005
 """Weight of its length."""
 
 
-def field(ir: Plane, vis: Plane, matrix: Matrix) -> NDArray[np.float32] | None:
+def field(ir: Plane, vis: Plane, matrix: Matrix, step: int = RULE.size // 2) -> NDArray[np.float32] | None:
     """A smooth field that lies on top of a transform.
 
     Blocks vote as for one matrix; a grid of nodes with bending stiffness takes the matrix' place.
@@ -33,6 +33,7 @@ def field(ir: Plane, vis: Plane, matrix: Matrix) -> NDArray[np.float32] | None:
         ir: The infrared picture.
         vis: The visible one.
         matrix: Infrared to visible, right but for the field.
+        step: Pixels of the grid between blocks.
 
     Returns:
         ``(rows, columns, 2)`` as :attr:`cmmdl.align.transform.Alignment.field`; None where blocks fit no better with
@@ -46,13 +47,13 @@ def field(ir: Plane, vis: Plane, matrix: Matrix) -> NDArray[np.float32] | None:
     scale = 1 / here.matrix[0, 0]
     seen: list[tuple[Surfaces, NDArray[np.float64]]] = []
     for _ in range(2):
-        found = look(here, displaced(here, bent, nodes, vis.size))
+        found = look(here, displaced(here, bent, nodes, vis.size), step)
         if len(found.centres) < 12:
             return None
         basis = weights(moved(here.matrix, found.centres), nodes, vis.size)
-        step = settle(found, basis, bent * scale, stiffness(nodes))
+        change = settle(found, basis, bent * scale, stiffness(nodes))
         seen.append((found, basis))
-        bent = bent + step / scale
+        bent = bent + change / scale
     gain = value(*seen[0], bent * scale) - value(*seen[0], np.zeros_like(bent))
     return bent.reshape(nodes[1], nodes[0], 2).astype(np.float32) if gain > 0 else None
 
@@ -85,9 +86,9 @@ def shape(size: Size) -> Size:
     return max(4, round(size[0] / apart) + 1), max(4, round(size[1] / apart) + 1)
 
 
-def look(here: Level, ir: Floats) -> Surfaces:
+def look(here: Level, ir: Floats, step: int) -> Surfaces:
     """The surfaces of blocks under the present field."""
-    return surfaces(here.vis, ir, here.both, size=RULE.size, step=RULE.size // 2, radius=RULE.radius)
+    return surfaces(here.vis, ir, here.both, size=RULE.size, step=step, radius=RULE.radius)
 
 
 def displaced(here: Level, bent: NDArray[np.float64], nodes: Size, vis: Size) -> Floats:

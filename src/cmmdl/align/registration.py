@@ -59,6 +59,8 @@ LEAD, MOST_LESS = 1.5, 1.25
 """From so many times that score on, the strength may be less, by the root of the rest and at most by a factor."""
 LEAST_MIRRORED = 0.5
 """Score from which the mirrored picture is said to fit."""
+SPARSE = 36
+"""Pixels of the grid between the blocks by which an affine transform is levelled: it needs fewer than a field does."""
 SURE = 0.97
 """Confidence from which the mirrored picture is not looked at."""
 GATE = 0.5
@@ -146,12 +148,10 @@ def bent(ir: Plane, vis: Plane, answer: Alignment) -> Alignment:
     """An answer with what a smooth field adds to it, if it is sure and of a kind that asks for one."""
     if not answer.ok or answer.warp not in ("affine", "elastic"):
         return answer
-    bend = field(ir, vis, answer.matrix)
-    if bend is None:
-        return answer
     if answer.warp == "elastic":
-        return replace(answer, field=bend)
-    return replace(answer, matrix=levelled(answer.matrix, bend, ir.size, vis.size))
+        return replace(answer, field=field(ir, vis, answer.matrix))
+    bend = field(ir, vis, answer.matrix, SPARSE)
+    return answer if bend is None else replace(answer, matrix=levelled(answer.matrix, bend, ir.size, vis.size))
 
 
 def search_near(ir: Plane, vis: Plane) -> Guess:
