@@ -109,6 +109,64 @@ class TestAlign:
         assert run("align", files, files / "vis.png").exit_code == 2
         assert run("align", files / "none.png", files / "vis.png").exit_code == 1
 
+    @pytest.mark.parametrize("place", ["vis.png", "ir.png"])
+    @pytest.mark.parametrize("option", ["--save", "-o"])
+    def test_no_input_is_written_over(self, files: Path, tmp_path: Path, option: str, place: str) -> None:
+        for name in ("ir.png", "vis.png"):
+            write(tmp_path / name, cv2.imread(str(files / name)))
+        before = (tmp_path / place).read_bytes()
+        done = run("align", tmp_path / "ir.png", tmp_path / "vis.png", option, tmp_path / place, "--overwrite")
+        assert (done.exit_code, (tmp_path / place).read_bytes()) == (2, before)
+        assert "is one of the inputs" in done.output
+
+    @pytest.mark.parametrize("side", ["ir", "vis"])
+    def test_no_folder_of_inputs_is_written_over(self, files: Path, tmp_path: Path, side: str) -> None:
+        for name in ("ir", "vis"):
+            write(tmp_path / name / "a.png", cv2.imread(str(files / f"{name}.png")))
+        before = (tmp_path / side / "a.png").read_bytes()
+        done = run("align", tmp_path / "ir", tmp_path / "vis", "-o", tmp_path / side / "..", "--overwrite", "-q")
+        assert done.exit_code == 0
+        done = run("align", tmp_path / "ir", tmp_path / "vis", "-o", tmp_path / side / "." / ".." / side, "--overwrite")
+        assert (done.exit_code, (tmp_path / side / "a.png").read_bytes()) == (2, before)
+
+    def test_a_field_is_not_written_over_unasked_nor_left_behind(self, files: Path, tmp_path: Path) -> None:
+        place, held = tmp_path / "t.json", tmp_path / "t.field.npy"
+        held.write_bytes(b"mine")
+        asked = ["align", files / "moved.png", files / "vis.png", "--save", place]
+        assert run(*asked, "--warp", "elastic").exit_code == 1
+        assert held.read_bytes() == b"mine"
+        assert run(*asked, "--warp", "affine", "--overwrite").exit_code == 3
+        assert not held.exists(), "an affine transform has none"
+
+    def test_a_field_that_is_missing_is_named(self, files: Path, tmp_path: Path) -> None:
+        place = tmp_path / "t.json"
+        run("align", files / "moved.png", files / "vis.png", "--save", place)
+        place.write_text(place.read_text().replace("{", '{ "field": "t.field.npy",', 1))
+        done = run("fuse", files / "moved.png", files / "vis.png", "--transform", place, "-o", tmp_path / "f.png")
+        assert done.exit_code == 1
+        assert "t.field.npy is not beside it" in done.stderr
+
+    def test_cameras_that_differ_are_no_rig(self, files: Path, tmp_path: Path) -> None:
+        for name, picture in (("a", "ir.png"), ("b", "moved.png")):
+            write(tmp_path / "ir" / f"{name}.png", cv2.imread(str(files / picture)))
+            write(tmp_path / "vis" / f"{name}.png", cv2.imread(str(files / "vis.png")))
+        place = tmp_path / "rig.json"
+        done = run("align", tmp_path / "ir", tmp_path / "vis", "--once", "--save", place)
+        assert "too far for one rig" in done.stdout
+        assert json.loads(place.read_text())["status"] == "low_confidence"
+
+    @pytest.mark.parametrize("value", ["nan", "inf"])
+    def test_a_tolerance_is_a_number(self, files: Path, value: str) -> None:
+        done = run("align", files / "ir.png", files / "vis.png", "--tolerance", value)
+        assert (done.exit_code, "give a number of pixels" in done.stderr) == (2, True)
+
+    def test_a_kind_that_does_not_suffice_is_no_other_scene(self, files: Path, tmp_path: Path) -> None:
+        turn = cv2.getRotationMatrix2D((128, 96), 8, 1.12)
+        ir = cv2.warpAffine(cv2.imread(str(files / "ir.png"), 0), turn, SIZE[::-1], borderMode=cv2.BORDER_REFLECT_101)
+        done = run("align", write(tmp_path / "ir.png", ir), files / "vis.png", "--warp", "translation")
+        assert done.exit_code == 3
+        assert "foreign" not in done.stdout
+
     def test_tiny_and_blank_pictures_are_a_line(self, files: Path, tmp_path: Path) -> None:
         for shape in ((1, 1), (8, 8), SIZE):
             blank = write(tmp_path / "blank.png", np.zeros(shape, np.uint8))
@@ -156,6 +214,14 @@ class TestFuse:
         assert cv2.imread(str(tmp_path / "part.png")).shape == (184, 240, 3)
         assert self.fuse(files, "ir.png", tmp_path / "x.png", "--shift", "16").exit_code == 2
         assert self.fuse(files, "ir.png", tmp_path / "x.png", "--zoom", 0).exit_code == 2
+
+    @pytest.mark.parametrize("grid", ["vis", "ir", "overlap"])
+    def test_infrared_moved_out_of_the_picture_is_refused(self, files: Path, tmp_path: Path, grid: str) -> None:
+        out = tmp_path / "fused.png"
+        asked = ["fuse", files / "ir.png", files / "vis.png", "-o", out, "--model", "mean", "--grid", grid]
+        done = run(*asked, "--shift", "5000,0")
+        assert (done.exit_code, out.exists()) == (1, False)
+        assert "do not overlap" in done.stderr
 
     def test_a_stored_transform_of_another_aspect_is_refused(self, files: Path, tmp_path: Path) -> None:
         place = tmp_path / "t.json"

@@ -66,8 +66,8 @@ def test_recombined_crops_have_the_visible_picture_of_another_pair(tmp_path: Pat
     own, some, all_of_them = (np.array(pairs_of(share)) for share in (0.0, 0.25, 1.0))
     assert (own[:, 1] - own[:, 0] == 40).all()
     assert (some[:, 0] == own[:, 0]).all(), "what else is drawn stays"
-    assert 0.08 < (some[:, 1] - some[:, 0] != 40).mean() < 0.32, "a quarter, of which one in four meets itself"
-    assert {int(b - a) for a, b in all_of_them} == set(range(37, 44))
+    assert 0.15 < (some[:, 1] - some[:, 0] != 40).mean() < 0.36
+    assert {int(b - a) for a, b in all_of_them} == {37, 38, 39, 41, 42, 43}, "never a pair with itself"
 
 
 def test_augmentation_can_be_switched_off_and_reaches_all_eight_positions(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from cmmdl.align.maps import Plane, busy, plane
 from cmmdl.align.search import Search, Start, scales
 from cmmdl.align.transform import WARPS, Alignment
 
-COARSE = Rule(160, 32, 8, (5, 4, 4, 3, 3, 2, 2))
+COARSE = Rule(160, 36, 8, (5, 4, 4, 3, 3, 2, 2))
 ROUGH = Rule(256, 40, 10, (6, 5, 4, 4, 3, 3, 2, 2, 1.5, 1.5))
 FINE = Rule(512, 56, 8, (4, 3, 3, 2, 2, 2))
 
@@ -52,7 +52,8 @@ FINE_ROUNDS = 4
 SMALL = 1.0
 """Correction in pixels of the grid after which no further round is made."""
 FARTHEST, MORE = 1.25, 1.7
-"""Scale beyond which, either way, the strength must be so many times as great: among more places chance finds more."""
+"""Scale beyond which, either way, the strength must be so many times as great, unless the guess was clear: among more
+places chance finds more."""
 RIVAL = 1.3
 """How many times the score of the mirrored picture an answer that is not clear must have."""
 LEAD, MOST_LESS = 1.5, 1.25
@@ -122,19 +123,22 @@ def found(ir: Plane, vis: Plane, warp: str | None, plain: Alignment) -> Alignmen
     """One matrix and how sure it is: near plain resizing, mirrored, then of other fields of view."""
     near = search_near(ir, vis)
     one = settled(ir, vis, near, warp, plain)
-    answer = judged(one)
+    answer = judged(one, near)
     if answer.ok and (near.score > CLEAR or answer.confidence > SURE):
         return answer
     flipped, other = search_mirrored(ir, vis)
-    answer = rivalled(judged(one, near.score / max(other.score, 0.1)), near, other)
+    answer = rivalled(judged(one, near, near.score / max(other.score, 0.1)), near, other)
     if answer.ok:
         return answer
     fits = other.score > max(RIVAL * near.score, LEAST_MIRRORED)
-    if fits and judged(settled(flipped, vis, other, "affine", plain)).status in LIKELY:
+    if fits and judged(settled(flipped, vis, other, "affine", plain), other).status in LIKELY:
         return replace(plain, status="mirrored")
     wide = search_wide(ir, vis)
-    far = rivalled(judged(settled(ir, vis, wide, warp, plain)), wide, other)
-    return max(answer, far, key=lambda one: one.confidence)
+    far = rivalled(judged(settled(ir, vis, wide, warp, plain), wide), wide, other)
+    best = max(answer, far, key=lambda one: one.confidence)
+    if best.status == "foreign" and near.score > CLEAR:  # one scene, but not by the kind of transform asked for
+        return replace(best, status="low_confidence")
+    return best
 
 
 def rivalled(answer: Alignment, guess: Guess, other: Guess) -> Alignment:
@@ -262,16 +266,17 @@ def supported(answer: Alignment, ir: Plane, vis: Plane, found: Refined) -> Settl
     return Settled(replace(answer, residual_px=residual), seen, way_back(answer.matrix, ir, vis))
 
 
-def judged(one: Settled, lead: float = 1.0) -> Alignment:
+def judged(one: Settled, guess: Guess, lead: float = 1.0) -> Alignment:
     """The answer with its confidence and status.
 
     Args:
         one: The transform and what speaks for it.
-        lead: The score that led to it against that of the mirrored picture; 1 where that is not known.
+        guess: That led to it.
+        lead: The score of the guess against that of the mirrored picture; 1 where that is not known.
     """
     if one.seen is None:
         return one.answer
-    beyond = abs(np.log(one.answer.scale)) > np.log(FARTHEST)
+    beyond = abs(np.log(one.answer.scale)) > np.log(FARTHEST) and guess.score <= CLEAR
     less = float(np.clip(np.sqrt(lead / LEAD), 1, MOST_LESS))
     sure = confidence(one.seen, one.back, STRONG * (MORE if beyond else 1) / less)
     placed = "ok" if one.seen.spread > LEAST_SPREAD else "degenerate"

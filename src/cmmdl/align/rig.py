@@ -9,7 +9,7 @@ import numpy as np
 
 from cmmdl.align.geometry import corners, moved, resizing
 from cmmdl.align.kinds import through
-from cmmdl.align.transform import Alignment
+from cmmdl.align.transform import Alignment, tolerance
 from cmmdl.errors import UserError
 
 
@@ -25,7 +25,8 @@ def median(alignments: Sequence[Alignment], warp: str | None = None) -> Alignmen
         warp: Kind of the result; by default the commonest of the sure ones.
 
     Returns:
-        A transform whose ``residual_px`` is the median distance of the pairs' corners from its own.
+        A transform whose ``residual_px`` is the median distance of the pairs' corners from its own. Where that is more
+        than an aligned pair may be off, its status is ``low_confidence``: no one transform explains these pairs.
 
     Raises:
         UserError: If no pair was sure.
@@ -44,9 +45,10 @@ def median(alignments: Sequence[Alignment], warp: str | None = None) -> Alignmen
     plain = resizing(first.ir_size, first.vis_size)
     matrix = through(corners(first.ir_size), np.median(places, axis=0), model, plain)
     off = np.linalg.norm(places - moved(matrix, corners(first.ir_size)), axis=2).mean(axis=1)
-    confidence = float(np.median([one.confidence for one in sure]))
+    scatter, confidence = float(np.median(off)), float(np.median([one.confidence for one in sure]))
+    status = "ok" if scatter <= tolerance(first.vis_size) else "low_confidence"
     return replace(
-        first, matrix=matrix, warp=model, residual_px=float(np.median(off)), confidence=confidence, field=None
+        first, matrix=matrix, warp=model, status=status, residual_px=scatter, confidence=confidence, field=None
     )
 
 

@@ -140,6 +140,8 @@ def save(alignment: Alignment, path: str | os.PathLike[str]) -> None:
         np.save(held, alignment.field)
         write_bytes(field_file(path), held.getvalue())
     write_bytes(path, (json.dumps(words, indent=1) + "\n").encode())
+    if alignment.field is None:
+        field_file(path).unlink(missing_ok=True)  # of an elastic transform that was there before
 
 
 def field_file(path: Path) -> Path:
@@ -187,7 +189,10 @@ def _size(values: Any) -> Size:
 def _field(path: Path, words: dict[str, Any]) -> NDArray[np.float32] | None:
     if not words.get("field"):
         return None
-    grid = np.load(path.parent / Path(str(words["field"])).name, allow_pickle=False)
+    beside = path.parent / Path(str(words["field"])).name
+    if not beside.is_file():
+        raise UserError(f"{path}: its field {beside.name} is not beside it; copy both files, or write them again")
+    grid = np.load(beside, allow_pickle=False)
     if grid.ndim != 3 or grid.shape[2] != 2 or not np.isfinite(grid).all():
         raise ValueError("its field is not (rows, columns, 2) finite numbers")
     return grid.astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,8 @@ def command(ir: Path, vis: Path, **options: Any) -> None:
     """  # noqa: D301
     naming = take_naming(options)
     check_sides(ir, vis)
+    if options["tolerance"] is not None and not isfinite(options["tolerance"]):
+        raise UsageError(f"--tolerance {options['tolerance']}: give a number of pixels, such as 4")
     if options["once"] and not options["save"]:
         raise UsageError("--once needs a file for the transform; give --save rig.json")
     pairs, left_out = _pairs(ir, vis, naming, options)
@@ -103,16 +106,27 @@ def _check_outputs(ir: Path, vis: Path, pairs: list[Pair], options: dict[str, An
         raise UsageError(f"{save}: two folders need a folder for --save, or --once for one transform of all pairs")
     if save and (not folders or options["once"]) and save.is_dir():
         raise UsageError(f"{save} is a folder; give a file name, such as --save {save / 'transform.json'}")
+    inputs = {path.resolve() for pair in pairs for path in (pair.ir, pair.vis)}
+    written = _outputs(pairs, folders, options)
+    if lost := [path for path in written if path.resolve() in inputs]:
+        raise UsageError(f"{lost[0]} is one of the inputs; write somewhere else")
     if options["overwrite"]:
         return
-    there = [path for path in _outputs(pairs, folders, options) if path.exists()]
+    there = [path for path in written if path.exists()]
     if there:
         raise UserError(f"{there[0]} exists; pass --overwrite to replace it, or choose another name")
 
 
 def _outputs(pairs: list[Pair], folders: bool, options: dict[str, Any]) -> list[Path]:
+    """All files that may be written; a folder's pictures of floats become TIFF, and elastic transforms have a field."""
+    from cmmdl.align.transform import field_file
+
     written = [pair.out for pair in pairs] if options["out"] else []
-    return written + [path for path in {_json_of(pair, folders, options) for pair in pairs} if path]
+    if folders:
+        written += [path.with_suffix(".tif") for path in written]
+    saved = [path for path in {_json_of(pair, folders, options) for pair in pairs} if path]
+    fields = [field_file(path) for path in saved] if options["warp"] == "elastic" and not options["once"] else []
+    return [*written, *saved, *fields]
 
 
 def _json_of(pair: Pair, folders: bool, options: dict[str, Any]) -> Path | None:
@@ -188,8 +202,8 @@ def _write_rig(found: list[Alignment], options: dict[str, Any]) -> None:
     if not (options["quiet"] or options["as_json"]):
         sure = sum(one.ok for one in found)
         click.echo(
-            f"{options['save']}: {rig.warp} from {sure} sure pairs of {len(found)}, which lie within "
-            f"{rig.residual_px:.1f} px of it (median)"
+            f"{options['save']}: {rig.warp} from {sure} of {len(found)} pairs, the sure ones; their median distance "
+            f"from it is {rig.residual_px:.1f} px{'' if rig.ok else ': too far for one rig, so it will not be used'}"
         )
 
 

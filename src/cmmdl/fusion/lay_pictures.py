@@ -41,16 +41,18 @@ def lay_pictures(ir: Picture, vis: Picture, options: FuseOptions, note: Note) ->
     """
     first, second = array_of(ir), array_of(vis)
     found = nudged(base(first, second, ir, vis, options, note), options)
+    apart = f"{ir.name} and {vis.name} do not overlap; check --transform, --shift and --zoom"
     try:
         grid = grid_of(found, options.grid or "vis")
     except ValueError as error:
-        raise UnusableError(
-            f"{ir.name} and {vis.name} do not overlap; check --transform, --shift and --zoom"
-        ) from error
+        raise UnusableError(apart) from error
     warped = first if options.grid == "ir" else grid.ir(first)
+    seen = grid.vis(second)
+    if not seen.size or not grid.cover(first).any():
+        raise UnusableError(apart)
     return Laid(
         replace(ir, pixels=channels_first(warped)),
-        replace(vis, pixels=channels_first(grid.vis(second))),
+        replace(vis, pixels=channels_first(seen)),
         cover_of(grid, first),
         alignment=found,
         grid=options.grid or "vis",

@@ -122,8 +122,8 @@ class DataConfig(Section):
         scale: Crops are shown enlarged by a factor drawn from this range.
         flip: Whether crops are mirrored at random.
         rotate: Whether crops are turned by multiples of 90 degrees at random.
-        recombine: Share of crops with the visible picture of another pair of the same source: no pixel of both then
-            belongs to the same thing.
+        recombine: Share of crops with the visible picture of another pair of the same source, if it has another: what
+            one picture shows then says nothing about the other.
         jitter: Strength of a random gamma for each source; 0 is off.
         min_contrast: Crops whose 10th and 90th percentile lie closer in either source are drawn again, up to ten times.
         memory_mb: Decoded pictures kept in memory, in MiB a process; the others are read when drawn.

@@ -215,16 +215,17 @@ class Crops(Dataset[dict[str, Any]]):
         config = self.config
         source = int(rng.choice(len(self.pairs), p=self._chances))
         pairs = self.pairs[source]
-        pair = pairs[int(rng.integers(len(pairs)))]
+        place = int(rng.integers(len(pairs)))
+        pair = pairs[place]
         low, high = config.scale
         side = max(1, round(size / float(np.exp(rng.uniform(np.log(low), np.log(high))))))
-        region, place = cut(pair, side, rng)
+        region, where = cut(pair, side, rng)
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        name = f"{pair.ir} ({place})"
-        if config.recombine and rng.random() < config.recombine:
-            other = pairs[int(rng.integers(len(pairs)))]
-            foreign, place = cut(other, side, rng)
-            region, name = np.stack([region[0], foreign[1], region[2]]), f"{name} with {other.vis} ({place})"
+        name = f"{pair.ir} ({where})"
+        if config.recombine and len(pairs) > 1 and rng.random() < config.recombine:
+            other = pairs[(place + 1 + int(rng.integers(len(pairs) - 1))) % len(pairs)]
+            foreign, where = cut(other, side, rng)
+            region, name = np.stack([region[0], foreign[1], region[2]]), f"{name} with {other.vis} ({where})"
         crop = resize(region, size)
         if config.rotate:
             crop = np.rot90(crop, turns, axes=(1, 2))
