@@ -131,6 +131,14 @@ def test_the_whole_photo(camera: Path, tmp_path: Path) -> None:
     assert np.nanmax(celsius) <= raw.max()
 
 
+@pytest.mark.parametrize("grid", ["vis", "ir", "overlap"])
+def test_temperatures_moved_out_of_the_photo_are_refused(camera: Path, tmp_path: Path, grid: str) -> None:
+    out = tmp_path / "f.png"
+    done = fuse(camera / "FLIR.jpg", "-o", out, "--grid", grid, "--shift", "5000,0")
+    assert (done.exit_code, out.exists()) == (1, False)
+    assert "do not overlap" in done.stderr
+
+
 def test_a_photo_of_its_own(camera: Path, tmp_path: Path) -> None:
     done = fuse(camera / "bare.jpg", "-o", tmp_path / "f.png")
     assert done.exit_code == 1

@@ -104,9 +104,9 @@ def grid(alignment: Alignment, which: str = "vis") -> Grid:
         raise ValueError(f"the grid must be one of {', '.join(GRIDS)}, not {which!r}")
     if which == "vis":
         return Grid(alignment.vis_size, alignment, np.eye(3))
-    if which == "ir":
-        return Grid(alignment.ir_size, alignment, alignment.matrix)
     whole = Grid(alignment.vis_size, alignment, np.eye(3)).cover(border=0) > 0.5
+    if which == "ir" and whole.any():
+        return Grid(alignment.ir_size, alignment, alignment.matrix)
     left, top, width, height = largest_rectangle(whole)
     if not width:
         raise ValueError("the pictures do not overlap")

@@ -41,27 +41,32 @@ def lay_pictures(ir: Picture, vis: Picture, options: FuseOptions, note: Note) ->
     """
     first, second = array_of(ir), array_of(vis)
     found = nudged(base(first, second, ir, vis, options, note), options)
-    apart = f"{ir.name} and {vis.name} do not overlap; check --transform, --shift and --zoom"
     try:
         grid = grid_of(found, options.grid or "vis")
+        cover = cover_of(grid, first)
     except ValueError as error:
-        raise UnusableError(apart) from error
+        raise UnusableError(
+            f"{ir.name} and {vis.name} do not overlap; check --transform, --shift and --zoom"
+        ) from error
     warped = first if options.grid == "ir" else grid.ir(first)
-    seen = grid.vis(second)
-    if not seen.size or not grid.cover(first).any():
-        raise UnusableError(apart)
     return Laid(
         replace(ir, pixels=channels_first(warped)),
-        replace(vis, pixels=channels_first(seen)),
-        cover_of(grid, first),
+        replace(vis, pixels=channels_first(grid.vis(second))),
+        cover,
         alignment=found,
         grid=options.grid or "vis",
     )
 
 
 def cover_of(grid: Grid, ir: NDArray[Any]) -> NDArray[np.float32] | None:
-    """How much of the fused picture counts on a grid; ``None`` where all of it does."""
+    """How much of the fused picture counts on a grid; ``None`` where all of it does.
+
+    Raises:
+        ValueError: If the pictures do not overlap.
+    """
     cover = grid.cover(ir)
+    if not cover.any():
+        raise ValueError("the pictures do not overlap")
     return None if cover.min() == 1 else cover
 
 

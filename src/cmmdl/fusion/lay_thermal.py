@@ -48,6 +48,7 @@ def lay_thermal(
     alignment = nudged(_alignment(thermal, photo, vis.name, options, own_photo, note), options)
     try:
         grid = grid_of(alignment, which)
+        cover = cover_of(grid, thermal.celsius)
     except ValueError as error:
         raise UnusableError(f"{thermal.name} and {vis.name} do not overlap; check that they belong together") from error
     celsius = celsius_on(thermal.celsius, grid, which)
@@ -55,7 +56,7 @@ def lay_thermal(
     return Laid(
         ir=celsius_picture(infrared, given or celsius_span(thermal.celsius, thermal.name), thermal.name),
         vis=replace(vis, pixels=channels_first(grid.vis(photo))),
-        cover=cover_of(grid, thermal.celsius),
+        cover=cover,
         celsius=celsius,
         thermal=thermal,
         alignment=alignment,
