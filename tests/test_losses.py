@@ -303,7 +303,7 @@ def test_black_counts_what_shines_where_both_sources_are_empty() -> None:
     assert losses.black(fused / 6, ir, vis).item() == 0, "two levels are black"
 
 
-@pytest.mark.parametrize("name", losses.TERMS)
+@pytest.mark.parametrize("name", [name for name in losses.TERMS if name != losses.TAUGHT])
 def test_gradients_agree_with_finite_differences(name: str) -> None:
     ir, vis = scene()
     fused = between(ir, vis, seed=1)
@@ -369,13 +369,26 @@ def test_every_term_is_finite_at_any_size_even_where_nothing_is(height: int, wid
     generator = torch.Generator().manual_seed(seed)
     ir, vis, fused = torch.rand(3, 1, 1, height, width, generator=generator) * (0 if flat else 1)
     fused = fused.clone().requires_grad_()
-    total, terms = losses.fusion_loss(fused, ir, vis, dict.fromkeys(losses.TERMS, 1.0))
+    total, terms = losses.fusion_loss(fused, ir, vis, dict.fromkeys(losses.TERMS, 1.0), by=ir)
     assert terms.keys() == set(losses.TERMS)
     total.sum().backward()
     assert total.isfinite().all()
     assert fused.grad is not None
     assert fused.grad.isfinite().all()
     assert min(float(term.detach()) for term in terms.values()) >= 0
+
+
+def test_taught_is_the_squared_distance_within_the_margin() -> None:
+    ir, vis = scene()
+    fused, by = ir.clone(), ir.clone()
+    by[..., 4, 5] += 0.5
+    by[..., 0, 0] += 9  # in the margin
+    inside = (ir.shape[-2] - 4) * (ir.shape[-1] - 4)
+    total, terms = losses.fusion_loss(fused, ir, vis, {"taught": 3.0}, by=by, margin=2)
+    assert terms["taught"].tolist() == pytest.approx([0.25 / inside] * len(ir))
+    assert total.tolist() == pytest.approx([0.75 / inside] * len(ir))
+    with pytest.raises(ValueError, match="taught needs what the teacher made"):
+        losses.fusion_loss(fused, ir, vis, {"taught": 3.0})
 
 
 def test_blend_moves_from_one_set_of_weights_to_the_other() -> None:

@@ -81,6 +81,8 @@ def test_an_override_can_name_the_other_network() -> None:
         ("data.scale=[2, 1]", "scale must be a range"),
         ("data.crop=32", "data.crop must be at least 41"),
         ("loss.margin=50", "data.crop must be at least 141"),
+        ("loss.terms.taught=1", "name the weights to learn from, loss.teacher"),
+        ("loss.teacher=mean", "loss.teacher is set: give loss.terms a weight on taught"),
         ("optim.lr", "write section.key=value"),
         ("optim.lr.x=1", "'lr' is not a table"),
         ("=3", "write section.key=value"),

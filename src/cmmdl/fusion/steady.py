@@ -14,6 +14,7 @@ Reference: Kroeger, Timofte, Dai, Van Gool. Fast optical flow using dense invers
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isqrt, sqrt
@@ -178,6 +179,7 @@ class Steady:
     def __init__(self) -> None:
         self.past: Floats | None = None
         self.strength, self.noise, self.count = STRENGTH, 1.0, 0
+        self.costs: deque[float] = deque(maxlen=4)
 
     def __call__(self, frame: Still, before: Motion | None, after: Motion | None, following: Still | None) -> Floats:
         """The next frame.
@@ -224,8 +226,9 @@ class Steady:
             return
         edges = edges_lost(frame, shown, self.count // LOOKS) / EDGES_LOST
         lost = max(edges, (1 - detail(shown) / max(detail(frame.luma), 1e-6)) / DETAIL_LOST)
-        wanted = sqrt(1 / max(lost, 0.25))  # what is lost grows with the square of the strength
-        self.strength = min(self.strength * min(max(wanted, 0.8), 1.2), STRONGEST)
+        self.costs.append(max(lost, 0.0) / self.strength**2)  # what is lost grows with the square of the strength
+        wanted = sqrt(1 / max(sum(self.costs) / len(self.costs), 1e-6))
+        self.strength = min(max(wanted, 0.8 * self.strength), 1.2 * self.strength, STRONGEST)
 
 
 def edges_lost(frame: Still, shown: Floats, quarter: int) -> float:
@@ -237,7 +240,8 @@ def edges_lost(frame: Still, shown: Floats, quarter: int) -> float:
     def plane(luma: Floats) -> torch.Tensor:
         rows, columns = (side // 2 if quarter >> bit & 1 else 0 for bit, side in enumerate(luma.shape))
         height, width = min(LOOK_HEIGHT, luma.shape[0] - rows), min(LOOK_WIDTH, luma.shape[1] - columns)
-        return torch.from_numpy(luma[rows : rows + height, columns : columns + width].copy())[None, None]
+        levels = np.rint(luma[rows : rows + height, columns : columns + width] * 255)
+        return torch.from_numpy(levels / 255)[None, None]
 
     sources = plane(frame.ir), plane(frame.vis)
     whole = float(qabf(plane(frame.luma), *sources))

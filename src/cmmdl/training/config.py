@@ -15,7 +15,7 @@ from cmmdl.files.ranges import parse_range
 from cmmdl.models.cmmdl import CMMDLConfig
 from cmmdl.models.networks import NETWORKS
 from cmmdl.models.rt import CMMDLRTConfig
-from cmmdl.training.losses import FINE, SPREAD, TERMS
+from cmmdl.training.losses import FINE, SPREAD, TAUGHT, TERMS
 
 AtLeast0 = Annotated[int, Field(ge=0)]
 AtLeast1 = Annotated[int, Field(ge=1)]
@@ -154,6 +154,7 @@ class LossConfig(Section):
 
     Attributes:
         terms: Weight of each term.
+        teacher: Weights of the network whose results ``taught`` compares with: a name of ``cmmdl models`` or a file.
         targets: Where single metric terms stop pulling, instead of ``cmmdl.training.losses.TARGETS``.
         mi_bins: Bins of the soft histogram of ``mi``: few see the rough course of it, 256 what MI itself sees.
         margin: Outermost pixels of a crop that the metric terms leave out, see ``cmmdl.training.losses.fusion_loss``.
@@ -163,6 +164,7 @@ class LossConfig(Section):
     """
 
     terms: Weights = {name: 1.0 for name in SPREAD}
+    teacher: str | None = None
     targets: Targets = {}
     mi_bins: Annotated[int, Field(ge=4, le=256)] = 32
     margin: AtLeast0 = 0
@@ -357,6 +359,16 @@ class TrainConfig(Section):
     def _network_is_possible(self) -> TrainConfig:
         settings = self.model.model_dump()
         NETWORKS[settings.pop("architecture")][1](**settings)
+        return self
+
+    @model_validator(mode="after")
+    def _a_teacher_teaches(self) -> TrainConfig:
+        parts = self.loss.terms, self.loss.start, *(phase.terms or {} for phase in self.phases)
+        weighted = any(terms.get(TAUGHT) for terms in parts)
+        if weighted and self.loss.teacher is None:
+            raise ValueError(f"loss.terms has a weight on {TAUGHT}: name the weights to learn from, loss.teacher")
+        if self.loss.teacher is not None and not weighted:
+            raise ValueError(f"loss.teacher is set: give loss.terms a weight on {TAUGHT}")
         return self
 
     @model_validator(mode="after")

@@ -44,7 +44,7 @@ from cmmdl.training.optim import (
     state_by_name,
 )
 from cmmdl.training.schedule import batch_numbers, drawn_before, loss_weights
-from cmmdl.training.setup import build_network, make_accelerator
+from cmmdl.training.setup import build_network, load_teacher, make_accelerator
 from cmmdl.training.signals import StopSignal, ignore_interrupts
 from cmmdl.training.step import Numbers, Step
 from cmmdl.training.validation import fuse, pictures, score, validation_pairs
@@ -96,6 +96,7 @@ class Training:
         if self.accelerator.num_processes > 1:
             use_global_statistics(network)
         self.network = network.to(self.device).train()
+        self.teacher = load_teacher(self.config, self.device)
         self.average = RunningAverage(self.network, self.config.optim.ema)
         optimizer = make_optimizer(self.network.parameters(), self.config.optim)
         self.step, self.best = 0, -math.inf
@@ -157,6 +158,9 @@ class Training:
         config = self.config
         torch.manual_seed(config.run.seed * 1_000_003 + self.step * 1_009 + self.accelerator.process_index)
         pictures = {name: batch[name].to(self.device, non_blocking=True) for name in PICTURES}
+        if self.teacher is not None:
+            with torch.no_grad():
+                pictures["by"] = self.teacher(pictures["ir"], pictures["vis"])
         rate = learning_rate(config.optim, self.step, config.run.steps)
         set_learning_rate(self.optimizer, rate)
         self.average.prepare(self.step)

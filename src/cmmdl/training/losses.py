@@ -20,6 +20,9 @@ from cmmdl.metrics.windows import gaussian, less, separable, smooth
 SPREAD = {"ssim": 0.1, "qabf": 0.08, "vif": 0.12, "scd": 0.2, "mi": 0.6, "en": 0.5, "sd": 0.2, "sf": 0.2}
 """How far published methods lie apart in each metric (SD and SF: in the logarithm): one unit of the metric terms."""
 
+TAUGHT = "taught"
+"""The term that compares with what another network makes of the same sources."""
+
 FINE = "ssim_fine"
 """The metric term of SSIM as some evaluators compute it, with constants for a range of 2 grey levels."""
 
@@ -330,6 +333,21 @@ def clip(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     return (F.relu(-fused) + F.relu(fused - 1)).flatten(1).mean(1)
 
 
+def taught(fused: Tensor, by: Tensor) -> Tensor:
+    """Squared distance to what another network makes of the same sources.
+
+    Args:
+        fused: ``(B, 1, H, W)``.
+        by: What the other network made, of the same shape.
+
+    Returns:
+        ``(B,)``, not below 0.
+
+    Reference: Hinton, Vinyals, Dean. Distilling the knowledge in a neural network. 2015, for the idea.
+    """
+    return (fused - by).square().flatten(1).mean(1)
+
+
 def _level_of(name: str) -> Callable[[Tensor], Tensor]:
     """The measure of one picture behind a term: entropy in bits, or the logarithm of SD or SF (0..255 scale)."""
     if name == "en":
@@ -389,7 +407,7 @@ DIRECT = {
     "balance": balance,
     "clip": clip,
 }
-TERMS = ("intensity", "frame", *DIRECT, *SPREAD, FINE)
+TERMS = ("intensity", "frame", *DIRECT, *SPREAD, FINE, TAUGHT)
 """The names that a configuration may weight."""
 
 
@@ -400,6 +418,7 @@ def fusion_loss(
     weights: Mapping[str, float | Tensor],
     *,
     mask: Tensor | None = None,
+    by: Tensor | None = None,
     counts: Tensor | None = None,
     targets: Mapping[str, float] | None = None,
     mi_bins: int = 32,
@@ -413,10 +432,11 @@ def fusion_loss(
         vis: Same shape, in [0, 1].
         weights: Name of a term (see ``TERMS``) to its weight, a number or a tensor of one; the number 0 costs nothing.
         mask: Saliency mask for ``intensity``.
+        by: What the teacher of ``taught`` made of the sources; same shape as they.
         counts: ``(B, len(TERMS))``: how much each term counts for each picture, beside its weight; None counts all.
         targets: Replaces single entries of ``TARGETS``.
         mi_bins: See `metric_term`.
-        margin: Outermost pixels that the metric terms leave out. A few extreme pixels in a corner, where padding tells
+        margin: Outermost pixels that the metric terms and ``taught`` leave out. A few extreme pixels in a corner, where padding tells
             the network to be, raise SF, SD and the range of a small crop at no cost. ``frame`` watches them and four
             more.
 
@@ -424,7 +444,7 @@ def fusion_loss(
         The loss ``(B,)`` and each term before weighting ``(B,)``, by name.
 
     Raises:
-        ValueError: If the margin leaves nothing of the picture.
+        ValueError: If the margin leaves nothing of the picture, or ``taught`` lacks what was made.
     """
     targets = targets or {}
     with torch.autocast(fused.device.type, enabled=False):
@@ -432,13 +452,21 @@ def fusion_loss(
         height, width = fused.shape[-2:]
         if 2 * margin >= min(height, width):
             raise ValueError(f"a margin of {margin} pixels leaves nothing of a picture of {width}x{height}")
-        inner = [image[..., margin : height - margin, margin : width - margin] for image in images]
+
+        def within(image: Tensor) -> Tensor:
+            return image[..., margin : height - margin, margin : width - margin]
+
+        inner = [within(image) for image in images]
         terms: dict[str, Tensor] = {}
         for name in (name for name, weight in weights.items() if isinstance(weight, Tensor) or weight):
             if name == "intensity":
                 terms[name] = intensity(*images, mask=mask)
             elif name == "frame":
                 terms[name] = frame(*images, width=margin + 4)
+            elif name == TAUGHT:
+                if by is None:
+                    raise ValueError("the term taught needs what the teacher made")
+                terms[name] = taught(inner[0], within(by.float()))
             elif name in DIRECT:
                 terms[name] = DIRECT[name](*images)
             else:

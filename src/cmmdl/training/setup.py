@@ -121,6 +121,13 @@ def build_network(config: TrainConfig, saved: dict[str, Any] | None) -> tuple[Tr
     return config, without_idle_biases(build(table.pop("architecture"), table))
 
 
+def load_teacher(config: TrainConfig, device: torch.device) -> nn.Module | None:
+    """The network of ``loss.teacher``, which stays as it is; None without one."""
+    if config.loss.teacher is None:
+        return None
+    return load_model(config.loss.teacher).to(device).eval().requires_grad_(False)
+
+
 def with_border_of(settings: Any, border: int) -> Any:
     """The settings of a network with another ``border``; a UserError if that network cannot have it."""
     try:

@@ -46,8 +46,8 @@ class Step:
         """Take the step.
 
         Args:
-            pictures: ``ir``, ``vis`` and ``mask``, ``(B, 1, H, W)`` in [0, 1], and, if terms are left out
-                of some, the ``counts`` of `fusion_loss`.
+            pictures: ``ir``, ``vis`` and ``mask``, ``(B, 1, H, W)`` in [0, 1]; if terms are left out of some, the
+                ``counts`` of `fusion_loss`, and if there is a teacher, what it made, ``by``.
             weights: Of each term of the loss.
 
         Returns:
@@ -55,8 +55,8 @@ class Step:
         """
         ir, vis = pictures["ir"], pictures["vis"]
         fused = self.model(ir, vis)
-        counts = pictures.get("counts")
-        losses, terms = fusion_loss(fused, ir, vis, weights, mask=pictures["mask"], counts=counts, **self.options)
+        others = {name: pictures.get(name) for name in ("mask", "by", "counts")}
+        losses, terms = fusion_loss(fused, ir, vis, weights, **others, **self.options)
         self.optimizer.zero_grad(set_to_none=True)
         self.backward(losses.mean())
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
