@@ -194,9 +194,10 @@ def test_a_truncated_clip_leaves_what_was_done(tmp_path: Path) -> None:
     (tmp_path / "vis.mkv").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError) as caught:
         fuse_in_python(tmp_path)
-    assert "fused.partial.mkv" in str(caught.value)
+    kept = len(read_back(tmp_path / "fused.partial.mkv")[0])
+    assert kept > 10
+    assert f"the first {kept} frames are in {tmp_path / 'fused.partial.mkv'}" in str(caught.value)
     assert not (tmp_path / "fused.mp4").exists()
-    assert len(read_back(tmp_path / "fused.partial.mkv")[0]) > 10
     assert hidden(tmp_path) == []
 
 
@@ -319,6 +320,21 @@ def test_memory_stays_flat_over_twenty_thousand_frames(tmp_path: Path, steady: b
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
+@pytest.mark.parametrize("name", ["frames", "fused.mkv"])
+def test_a_full_disk_before_the_first_frame_leaves_nothing_to_speak_of(
+    clips: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n"
+    command = [sys.executable, "-c", limit + "from cmmdl.cli import main; main()", "fuse", *map(str, clips)]
+    out = str(tmp_path / name) + ("" if "." in name else "/")
+    done = subprocess.run([*command, "-o", out, "--model", "max"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "the disk is full" in done.stderr
+    assert "frames are in" not in done.stderr
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} <= set(clips)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
 def test_a_full_disk_leaves_what_was_done(clips: tuple[Path, Path], tmp_path: Path) -> None:
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))\n"
     command = [sys.executable, "-c", limit + "from cmmdl.cli import main; main()", "fuse", *map(str, clips)]
@@ -328,7 +344,9 @@ def test_a_full_disk_leaves_what_was_done(clips: tuple[Path, Path], tmp_path: Pa
     )
     assert done.returncode == 1, done.stderr
     assert "the disk is full" in done.stderr
-    assert "fused.partial.mkv" in done.stderr
+    kept = len(read_back(tmp_path / "fused.partial.mkv")[0])
+    assert kept > 0
+    assert f"the first {kept} frames are in {tmp_path / 'fused.partial.mkv'}" in done.stderr
     assert not out.exists()
     assert hidden(tmp_path) == []
 

@@ -383,10 +383,11 @@ def test_taught_is_the_squared_distance_within_the_margin() -> None:
     fused, by = ir.clone(), ir.clone()
     by[..., 4, 5] += 0.5
     by[..., 0, 0] += 9  # in the margin
-    inside = (ir.shape[-2] - 4) * (ir.shape[-1] - 4)
+    height, width = ir.shape[-2] - 4, ir.shape[-1] - 4
+    distance = 0.25 / (height * width) + 0.5 * 0.5 / (height * (width - 1)) + 0.5 * 0.5 / ((height - 1) * width)
     total, terms = losses.fusion_loss(fused, ir, vis, {"taught": 3.0}, by=by, margin=2)
-    assert terms["taught"].tolist() == pytest.approx([0.25 / inside] * len(ir))
-    assert total.tolist() == pytest.approx([0.75 / inside] * len(ir))
+    assert terms["taught"].tolist() == pytest.approx([distance] * len(ir))
+    assert total.tolist() == pytest.approx([3 * distance] * len(ir))
     with pytest.raises(ValueError, match="taught needs what the teacher made"):
         losses.fusion_loss(fused, ir, vis, {"taught": 3.0})
 

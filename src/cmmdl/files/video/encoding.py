@@ -103,7 +103,11 @@ class VideoWriter:
                 step()
         os.replace(self.part, self.partial)
         self._unlock()
-        return f"the {self.count} frames before it are in {self.partial}"
+        whole = packets_in(self.partial)  # fewer than were given: those in the encoder may be lost on a full disk
+        if not whole:
+            self.partial.unlink()
+            return ""
+        return f"the first {whole} frames are in {self.partial}"
 
     @property
     def _shift(self) -> Fraction:
@@ -206,6 +210,15 @@ class VideoWriter:
 def part_of(out: Path) -> Path:
     """Where frames go until the target is whole."""
     return out.with_name(f".{out.stem}.part.mkv")
+
+
+def packets_in(path: Path) -> int:
+    """How many frames a file holds whole, which may end anywhere."""
+    av, count = import_av(), 0
+    with suppress(av.FFmpegError), av.open(str(path)) as container:
+        for packet in container.demux(video=0):
+            count += packet.size > 0 and not packet.is_corrupt
+    return count
 
 
 def pixel_format(codec: Codec, bits: int, pixels: Array) -> str:

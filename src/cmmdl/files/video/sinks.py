@@ -54,8 +54,7 @@ class FolderWriter:
 
     def write(self, frame: Frame) -> None:
         """Writes one picture, in another thread; errors of earlier ones come up here."""
-        path = self.folder / f"{self.count:0{DIGITS}}{self.suffix}"
-        self.waiting.append(self.pool.submit(write_image, path, frame.pixels))
+        self.waiting.append(self.pool.submit(write_image, self.path(self.count), frame.pixels))
         self.count += 1
         while len(self.waiting) > WAITING:
             self.waiting.pop(0).result()
@@ -71,4 +70,9 @@ class FolderWriter:
     def abandon(self) -> str:
         """The pictures that are whole stay."""
         self.pool.shutdown(cancel_futures=True)
-        return f"the frames before it are in {self.folder}" if self.count else ""
+        whole = sum(self.path(number).exists() for number in range(self.count))
+        return f"{whole} frames are in {self.folder}" if whole else ""
+
+    def path(self, number: int) -> Path:
+        """Where a frame goes."""
+        return self.folder / f"{number:0{DIGITS}}{self.suffix}"
