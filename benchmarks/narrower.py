@@ -1,6 +1,6 @@
 """Narrows weights of the small network: takes out the channels that matter least, for training to go on from.
 
-    python benchmarks/narrower.py runs/cmmdl-rt-stage8/last.safetensors --width 24 \\
+    python benchmarks/narrower.py runs/cmmdl-rt-wide.safetensors --width 24 \\
         --crops configs/history/cmmdl-rt-stage9.toml -o runs/cmmdl-rt-narrow/last.safetensors
 
 The spatial path has the same channels from its first to its last layer, since each layer adds to what it gets. One

@@ -142,7 +142,9 @@ def test_a_student_comes_near_its_teacher_and_resumes(pairs: Path, tmp_path: Pat
     lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     distances = [line["taught"] for line in lines if line["kind"] == "train"]
     assert max(distances[-5:]) < 0.5 * distances[0]
-    assert [line["loss"] for line in lines if line["kind"] == "train"] == pytest.approx([100 * d for d in distances], rel=1e-4)
+    assert [line["loss"] for line in lines if line["kind"] == "train"] == pytest.approx(
+        [100 * d for d in distances], rel=1e-4
+    )
     halves = tmp_path / "halves"
     loop.train(tiny_config(halves, pairs, *settings, "run.stop_after=11"))
     assert loop.train(tiny_config(halves, pairs, *settings)).weights.read_bytes() == whole.weights.read_bytes()

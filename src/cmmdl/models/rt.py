@@ -21,7 +21,7 @@ BLOCK = 8
 
 @dataclass(frozen=True)
 class CMMDLRTConfig:
-    """What the small network is made of. The defaults are the network of the weights ``cmmdl-rt``.
+    """What the small network is made of. The weights ``cmmdl-rt`` have 24 channels, ``cmmdl-mif`` 48.
 
     Attributes:
         width: Channels of the spatial path.

@@ -334,7 +334,7 @@ def clip(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
 
 
 def taught(fused: Tensor, by: Tensor) -> Tensor:
-    """Squared distance to what another network makes of the same sources, and half that of the steps between neighbours.
+    """Squared distance to what another network makes of the same sources, and half that of steps between neighbours.
 
     Levels alone would let fine detail go, which is a small part of them.
 
@@ -440,9 +440,9 @@ def fusion_loss(
         counts: ``(B, len(TERMS))``: how much each term counts for each picture, beside its weight; None counts all.
         targets: Replaces single entries of ``TARGETS``.
         mi_bins: See `metric_term`.
-        margin: Outermost pixels that the metric terms and ``taught`` leave out. A few extreme pixels in a corner, where padding tells
-            the network to be, raise SF, SD and the range of a small crop at no cost. ``frame`` watches them and four
-            more.
+        margin: Outermost pixels that the metric terms and ``taught`` leave out. A few extreme pixels in a corner, where
+            padding tells the network to be, raise SF, SD and the range of a small crop at no cost. ``frame`` watches
+            them and four more.
 
     Returns:
         The loss ``(B,)`` and each term before weighting ``(B,)``, by name.

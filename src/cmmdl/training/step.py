@@ -55,8 +55,10 @@ class Step:
         """
         ir, vis = pictures["ir"], pictures["vis"]
         fused = self.model(ir, vis)
-        others = {name: pictures.get(name) for name in ("mask", "by", "counts")}
-        losses, terms = fusion_loss(fused, ir, vis, weights, **others, **self.options)
+        by, counts = pictures.get("by"), pictures.get("counts")
+        losses, terms = fusion_loss(
+            fused, ir, vis, weights, mask=pictures["mask"], by=by, counts=counts, **self.options
+        )
         self.optimizer.zero_grad(set_to_none=True)
         self.backward(losses.mean())
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
