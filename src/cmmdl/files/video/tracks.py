@@ -31,9 +31,6 @@ BITS_A_CHANNEL = 80_000
 JITTER = Fraction(1, 10)
 """Times that are off by less are those of the samples: containers round them."""
 
-KEPT_TAGS = ("language", "title", "handler_name")
-"""Of a track."""
-
 
 @dataclass(frozen=True)
 class Beside:
@@ -98,7 +95,7 @@ class Tracks:
         """A track for one of the source's."""
         track = self._copied(source)
         if track is None and self.beside.kind == "subtitle":
-            name = source.codec_context.name if source.codec_context else "unknown"
+            name = source.codec_context.codec.canonical_name if source.codec_context else "unknown"
             holder = ".mp4" if name == "mov_text" else ".mkv"
             self.note(
                 ResultNote(f"{self.beside.file}: {name} subtitles do not go into {self.suffix}; {holder} keeps them")
@@ -131,9 +128,8 @@ class Tracks:
         if self.suffix == ".mkv" and context.name.startswith("pcm_"):
             name = "flac"
         rate, layout, pixel = _encodable(name, context)
-        shown = f"{name.removeprefix('lib')}, {layout} instead of {context.layout.name}"
-        if context.layout.nb_channels == import_av().AudioLayout(layout).nb_channels:
-            shown = name.removeprefix("lib")
+        shown, before = name.removeprefix("lib"), context.layout.name.replace("(side)", "")
+        shown = shown if before == layout or before.endswith(" channels") else f"{shown}, {layout} instead of {before}"
         self.note(
             f"{self.beside.file}: {context.name.removesuffix('float')} sound does not go into {self.suffix}; "
             f"it was encoded anew ({shown})"
@@ -211,7 +207,7 @@ def _encodable(name: str, source: Any) -> tuple[int, str, str]:
     if name == "flac" and source.format.bytes > 2:
         kind = "s32"
     usual = BY_COUNT.get(source.layout.nb_channels, "stereo")
-    for layout in (source.layout.name, usual):
+    for layout in (source.layout.name.replace("(side)", ""), usual):
         context = av.CodecContext.create(name, "w")
         try:
             context.layout, context.sample_rate, context.format = layout, rate, kind
@@ -224,6 +220,11 @@ def _encodable(name: str, source: Any) -> tuple[int, str, str]:
 
 
 def kept_tags(metadata: dict[str, str], suffix: str) -> dict[str, str]:
-    """Language and title of a track; the name of its handler only where there are handlers."""
-    names = KEPT_TAGS if suffix in (".mp4", ".m4v", ".mov") else KEPT_TAGS[:2]
-    return {key.lower(): value for key, value in metadata.items() if key.lower() in names}
+    """Language and title of a track, which MP4 calls its name; the name of its handler where there are handlers."""
+    told = {key.lower(): value for key, value in metadata.items()}
+    kept: dict[str, str] = {name: told[name] for name in ("language", "title") if name in told}
+    if "name" in told:
+        kept.setdefault("title", told["name"])
+    if "handler_name" in told and suffix in (".mp4", ".m4v", ".mov"):
+        kept["handler_name"] = told["handler_name"]
+    return kept
