@@ -17,7 +17,6 @@ from cmmdl.files.atomic import write_remedy
 from cmmdl.files.images import Array, Note
 from cmmdl.files.video.clip import DEFAULT_RATE, Facts, Frame, import_av
 from cmmdl.files.video.codecs import CONTAINERS, GREY, Codec, Encoding
-from cmmdl.files.video.decoding import REORDER_SECONDS
 from cmmdl.files.video.remux import Sound, copied_to, remux
 
 try:
@@ -111,8 +110,8 @@ class VideoWriter:
 
     @property
     def _shift(self) -> Fraction:
-        """What is added to the times of frames: those of the visible clip are kept, unless its start was cut off."""
-        return (self.like.origin if abs(self.like.origin) <= REORDER_SECONDS else Fraction(0)) - self.cut
+        """What is added to the times of frames, which count from the start of the visible clip."""
+        return -self.cut
 
     def _heard(self, complete: bool) -> Sound | None:
         """Which part of the sound goes with the frames."""
