@@ -14,10 +14,9 @@ from cmmdl.files.images import Note
 from cmmdl.files.notes import ResultNote
 from cmmdl.files.video import planes
 from cmmdl.files.video.clip import DEFAULT_RATE, Facts, Frame, Tags, import_av
-from cmmdl.files.video.raw import standard_input
-
-REORDER_SECONDS = 0.25
-"""A start of less than this is what muxers leave where frames are stored in another order than shown."""
+from cmmdl.files.video.raw import is_piped, standard_input
+from cmmdl.files.video.timeline import Times, counts_packets, origin_of
+from cmmdl.files.video.turning import turn_of
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtp", "udp", "tcp", "srt", "mms")
 DEVICES = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
@@ -50,15 +49,17 @@ class DecodedClip:
     def __init__(self, source: str, *, colour: bool, note: Note) -> None:
         self.source, self.colour, self.note = source, colour, note
         self.name = "standard input" if source == "-" else source
-        self.live = is_live(source)
-        self.closed, self.decoding = False, threading.Lock()
+        self.live, self.piped = is_live(source), is_piped(source)
+        self.closed, self.decoding, self.lasts = False, threading.Lock(), Fraction(0)
         self.container = _open(source, self.name, live=self.live)
         self.stream = _video_stream(self.container, self.name)
         self.stream.thread_type = "SLICE" if self.live else "AUTO"
-        self.origin = _origin(self.container, self.stream)
+        self.packet: Times | None = None
         self.decoded = self._decode()
         self.first = _first(self.decoded, self.name)
-        self.rotation = int(self.first.rotation) % 360 // 90 * 90
+        self.counted, self.first_dts = counts_packets(self.container), self.first.dts
+        self.origin = origin_of(self.container, self.stream, self.packet or (None, None), self.first, piped=self.piped)
+        self.turn = turn_of(self.first, self.name)
         self.facts = self._facts()
         if not colour and planes.is_coloured(self.first):
             note(f"{self.name}: is in colour; its luma is used, which is not temperature")
@@ -81,6 +82,7 @@ class DecodedClip:
                 lost += 1
                 continue
             last = moment
+            self.lasts = (frame.duration or 0) * frame.time_base
             yield Frame(moment, self._pixels(frame), time.monotonic())
         if lost:
             self.note(f"{self.name}: frames left out because their time does not follow the one before: {lost}")
@@ -88,11 +90,11 @@ class DecodedClip:
 
     def sample(self, count: int) -> list[Any]:
         """Frames spread over the file, by jumping to them; of a stream the first one alone."""
-        if not self.facts.seconds or self.live or self.source == "-":
+        if not self.facts.seconds or self.live or self.piped:
             return [self._pixels(self.first)]
         other = DecodedClip(self.source, colour=self.colour, note=lambda text: None)
         try:
-            return list(other._spread(count))
+            return list(other._spread(count)) or [self._pixels(self.first)]  # some streams find nothing by jumping
         finally:
             other.close()
 
@@ -116,7 +118,7 @@ class DecodedClip:
     def _decode(self) -> Iterator[Any]:
         """Decoded frames; what FFmpeg says of damage becomes one line."""
         av = import_av()
-        frames = self.container.decode(self.stream)
+        frames = self._frames()
         try:
             while (frame := self._next(frames)) is not None:
                 yield frame
@@ -127,6 +129,13 @@ class DecodedClip:
             raise UnreadableError(
                 f"{self.name} is damaged ({error.strerror}); copy it again from its source"
             ) from error
+
+    def _frames(self) -> Iterator[Any]:
+        """Frames as they come out of the decoder; the times of the first packet are kept."""
+        for packet in self.container.demux(self.stream):
+            if self.packet is None:
+                self.packet = packet.dts, packet.pts
+            yield from packet.decode()
 
     def _next(self, frames: Iterator[Any]) -> Any:
         """The next decoded frame; None at the end, or if the clip was closed: FFmpeg crashes if both happen at once."""
@@ -141,18 +150,22 @@ class DecodedClip:
         yield from self.decoded
 
     def _pixels(self, frame: Any) -> Any:
-        return planes.upright(planes.rgb(frame) if self.colour else planes.grey(frame), self.rotation)
+        return self.turn.upright(planes.rgb(frame) if self.colour else planes.grey(frame))
 
     def _time(self, frame: Any, last: Fraction | None) -> Fraction:
-        """Seconds since the start; frames without a timestamp follow at the rate of the clip."""
-        if frame.pts is None:
-            return Fraction(0) if last is None else last + 1 / (self.facts.rate or DEFAULT_RATE)
-        return frame.pts * frame.time_base - self.origin
+        """Seconds since the start; frames without a time of their own follow at the rate of the clip."""
+        following = Fraction(0) if last is None else last + 1 / (self.facts.rate or DEFAULT_RATE)
+        if not self.counted:
+            return following if frame.pts is None else frame.pts * frame.time_base - self.origin
+        if frame.dts is None or self.first_dts is None:
+            return following
+        counted = (frame.dts - self.first_dts) * frame.time_base
+        return following if last is not None and counted <= last else counted
 
     def _facts(self) -> Facts:
         stream, frame = self.stream, self.first
         end = _end(self.container, stream)
-        turned = self.rotation in (90, 270)
+        turned = self.turn.on_its_side
         height, width = (frame.width, frame.height) if turned else (frame.height, frame.width)
         return Facts(
             name=self.name,
@@ -166,20 +179,27 @@ class DecodedClip:
             count=stream.frames or None,
             seconds=None if self.live or end is None else float(end - self.origin),
             live=self.live,
-            piped=self.source == "-",
+            piped=self.piped,
             has_sound=bool(self.container.streams.audio),
             has_subtitles=bool(self.container.streams.subtitles),
             metadata=dict(self.container.metadata),
             track_metadata=dict(stream.metadata),
-            tags=Tags(self.rotation, _aspect(stream), _colour(stream.codec_context)),
+            tags=self._tags(),
         )
+
+    def _tags(self) -> Tags:
+        """What is kept for the result: its frames are stored upright where these are mirrored."""
+        aspect, colour = _aspect(self.stream), _colour(self.stream.codec_context)
+        if self.turn.mirrored:
+            return Tags(0, 1 / aspect if aspect and self.turn.on_its_side else aspect, colour)
+        return Tags(self.turn.degrees, aspect, colour)
 
     def _check_end(self, last: Fraction | None) -> None:
         """Refuses a file that stops well before the end that its header names."""
         end = self.facts.seconds
         if end is None or last is None or self.live or self.closed:
             return
-        if float(last) + 3 / float(self.facts.rate or DEFAULT_RATE) + 0.5 < end:
+        if float(last) + max(3 / float(self.facts.rate or DEFAULT_RATE), float(self.lasts)) + 0.5 < end:
             raise UnreadableError(
                 f"{self.name} is truncated: it ends after {float(last):.2f} of {end:.2f} s; "
                 "copy it again from its source"
@@ -238,17 +258,6 @@ def _first(decoded: Iterator[Any], name: str) -> Any:
     if frame is None:
         raise UnreadableError(f"{name} contains no frames; record it again")
     return frame
-
-
-def _origin(container: Any, stream: Any) -> Fraction:
-    """What the clock of the file shows at its start.
-
-    MP4 and Matroska count from the start of the recording, so a first frame at 2 s is 2 s late; others, such as MPEG
-    transport streams, count from anywhere.
-    """
-    start = (stream.start_time or 0) * stream.time_base
-    has_timeline = any(name in container.format.name for name in ("mp4", "matroska", "webm"))
-    return Fraction(0) if has_timeline and start > REORDER_SECONDS else Fraction(start)
 
 
 def _end(container: Any, stream: Any) -> Fraction | None:

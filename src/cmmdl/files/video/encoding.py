@@ -18,7 +18,6 @@ from cmmdl.files.atomic import write_remedy
 from cmmdl.files.images import Array, Note
 from cmmdl.files.video.clip import DEFAULT_RATE, Facts, Frame, import_av
 from cmmdl.files.video.codecs import CONTAINERS, GREY, Codec, Encoding
-from cmmdl.files.video.decoding import REORDER_SECONDS
 from cmmdl.files.video.remux import Picture, copied_to, remux, stored_aspect, turns
 from cmmdl.files.video.tracks import Beside
 
@@ -127,8 +126,8 @@ class VideoWriter:
 
     @property
     def _shift(self) -> Fraction:
-        """What is added to the times of frames: those of the visible clip are kept, unless its start was cut off."""
-        return (self.like.origin if abs(self.like.origin) <= REORDER_SECONDS else Fraction(0)) - self.cut
+        """What is added to the times of frames, which count from the start of the visible clip."""
+        return -self.cut
 
     def _stamp(self, frame: Frame) -> int:
         """The time of a frame in units, always later than the one before."""

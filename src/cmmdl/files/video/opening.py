@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +11,7 @@ from cmmdl.errors import UnusableError, UsageError, UserError
 from cmmdl.files.images import IMAGE_SUFFIXES, MAX_PIXELS, Note
 from cmmdl.files.video.clip import Clip
 from cmmdl.files.video.decoding import DecodedClip, is_device
-from cmmdl.files.video.raw import RawFrames
+from cmmdl.files.video.raw import RawFrames, is_piped
 from cmmdl.files.video.sequences import PATTERN, NumberedPictures, Pages, numbered, page_count
 
 VIDEO_SUFFIXES = [
@@ -69,7 +68,7 @@ def is_clip(source: str | Path) -> bool:
     text, path = str(source), Path(source)
     if text == "-" or "://" in text or is_device(text) or PATTERN.search(path.name):
         return True
-    return path.suffix.lower() in VIDEO_SUFFIXES or _is_pipe(path)
+    return path.suffix.lower() in VIDEO_SUFFIXES or is_piped(text)
 
 
 def is_recording(source: str | Path) -> bool:
@@ -147,13 +146,6 @@ def _open(source: str, raw: RawInput, *, colour: bool, first: int | None, max_pi
 
 def _is_pattern(source: str) -> bool:
     return "://" not in source and PATTERN.search(Path(source).name) is not None
-
-
-def _is_pipe(path: Path) -> bool:
-    try:
-        return stat.S_ISFIFO(path.stat().st_mode)
-    except OSError:
-        return False
 
 
 def _check_size(clip: Clip, max_pixels: int) -> None:

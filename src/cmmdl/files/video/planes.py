@@ -60,11 +60,6 @@ def is_coloured(frame: Any) -> bool:
     return float(np.mean(apart[0] | apart[1])) > 0.01
 
 
-def upright(pixels: Array, rotation: int) -> Array:
-    """Stored pixels turned by so many degrees counter-clockwise, as they are displayed."""
-    return pixels if not rotation else np.ascontiguousarray(np.rot90(pixels, rotation // 90))
-
-
 def _is_grey(frame: Any) -> bool:
     return frame.format.name.startswith("gray")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -46,6 +48,17 @@ def standard_input() -> BinaryIO:
     A read gives what is there, and may be short.
     """
     return cast("BinaryIO", getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
+
+
+def is_piped(source: str) -> bool:
+    """Whether a source can be read only once: standard input, a named pipe, or ``<(…)`` of a shell; no camera."""
+    if source == "-" or "://" in source or source.startswith(("/dev/video", "video=")):
+        return source == "-"
+    try:
+        mode = Path(source).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
 class RawFrames:
