@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -185,16 +187,84 @@ def test_m4v_is_mp4(tmp_path: Path, codec: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "codec"),
-    [("a.mp4", "h264"), ("a.mp4", "vp9"), ("a.mp4", "av1"), ("a.mkv", "h264"), ("a.mov", "h265")],
+    [
+        *(("a.mp4", codec) for codec in ("h264", "vp9", "av1")),
+        *(("a.mkv", codec) for codec in ("h264", "h265", "vp9", "av1", "ffv1")),
+        ("a.mov", "h265"),
+        ("a.webm", "vp9"),
+        ("a.webm", "av1"),
+    ],
 )
-def test_the_aspect_of_pixels_is_kept(tmp_path: Path, name: str, codec: str) -> None:
-    clip = write_kept(tmp_path / "vis.mp4", aspect=Fraction(4, 3))
+@pytest.mark.parametrize("aspect", [Fraction(4, 3), Fraction(1, 2)])
+def test_the_aspect_of_pixels_is_kept(tmp_path: Path, name: str, codec: str, aspect: Fraction) -> None:
+    clip = write_kept(tmp_path / "vis.mp4", aspect=aspect)
     try:
-        rewritten(clip, tmp_path / name, Encoding(codec))
+        said = rewritten(clip, tmp_path / name, Encoding(codec))
     except UserError as error:
         pytest.skip(str(error))
+    assert not any("squares" in line for line in said)
     with av.open(str(tmp_path / name)) as container:
-        assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+        assert container.streams.video[0].sample_aspect_ratio == aspect
+        assert len(list(container.decode(video=0))) == 25
+        container.seek(500_000)
+        assert next(container.decode(video=0)).time <= 0.5
+        told = {key.lower(): value for key, value in container.metadata.items()}
+        assert told["title"] == "Flight 7"  # what lies behind the tracks is where the file says
+        container.seek(0)
+        assert sum(frame.samples for frame in container.decode(audio=0)) > 40_000
+
+
+def test_the_aspect_of_frames_on_their_side_in_webm(tmp_path: Path) -> None:
+    turned = open_clip(str(write_kept(tmp_path / "vis.mp4", aspect=Fraction(4, 3))), note=print)
+    tags = replace(turned.facts.tags, rotation=90)
+    writer = VideoWriter(tmp_path / "a.webm", Encoding(), replace(turned.facts, tags=tags), sound=None, note=print)
+    for frame in turned.frames():
+        writer.write(replace(frame, pixels=np.rot90(frame.pixels)))
+    writer.finish()
+    with av.open(str(tmp_path / "a.webm")) as container:
+        track = container.streams.video[0]
+        assert (track.width, track.height, track.sample_aspect_ratio) == (64, 96, Fraction(3, 4))
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.mkv"])
+def test_the_header_of_matroska_as_another_program_reads_it(tmp_path: Path, name: str) -> None:
+    clip = write_kept(tmp_path / "vis.mp4", aspect=Fraction(4, 3))
+    rewritten(clip, tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    elements = walked(whole)
+    for part in ("1654ae6b", "114d9b74"):
+        if (checksum := elements.get(f"{part}/bf")) or name == "a.mkv":
+            assert zlib.crc32(elements[part][6:]) == int.from_bytes(checksum, "little")
+    assert elements["1654ae6b/ae/e0/54b0"] == (128).to_bytes(4, "big")
+    assert elements["1654ae6b/ae/e0/54ba"] == (64).to_bytes(4, "big")
+    start = whole.index(bytes.fromhex("18538067")) + 12
+    for identifier, place in zip(elements["names"], elements["places"], strict=True):
+        assert whole[start + place :].startswith(identifier)
+
+
+def walked(data: bytes) -> dict[str, Any]:
+    """Elements of a Matroska file by their path, and the table of its parts."""
+    found: dict[str, Any] = {"names": [], "places": []}
+
+    def walk(start: int, end: int, path: str) -> None:
+        while start < end:
+            first = len(f"{data[start]:08b}".split("1")[0]) + 1
+            second = len(f"{data[start + first]:08b}".split("1")[0]) + 1
+            name, begin = data[start : start + first], start + first + second
+            size = int.from_bytes(data[start + first : begin], "big") - (1 << 7 * second)
+            inside = f"{path}/{name.hex()}".removeprefix("/18538067").removeprefix("/")
+            if name.hex() in ("18538067", "114d9b74", "4dbb", "1654ae6b", "ae", "e0"):
+                walk(begin, begin + size, f"{path}/{name.hex()}")
+            found.setdefault(inside, data[begin : begin + size])
+            if name.hex() == "53ab":
+                found["names"].append(data[begin : begin + size])
+            if name.hex() == "53ac":
+                found["places"].append(int.from_bytes(data[begin : begin + size], "big"))
+            start = begin + size
+
+    walk(0, len(data), "")
+    assert len(found["places"]) >= 3
+    return found
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmmdl.files.images import Note
-from cmmdl.files.notes import UndoneNote
+from cmmdl.files.notes import ResultNote, UndoneNote
 from cmmdl.files.video.clip import DEFAULT_RATE, Facts, import_av
 from cmmdl.files.video.codecs import FORMATS, Codec
+from cmmdl.files.video.matroska import set_aspect
 from cmmdl.files.video.tracks import Beside, Tracks, kept_tags
 
 if TYPE_CHECKING:
@@ -131,6 +132,9 @@ def _copy(picture: Picture, out: Path, beside: Sequence[Beside], note: Note) -> 
                 target.mux_one(packet)
             for other in others:
                 other.until(None)
+        aspect = stored_aspect(picture.like, out)
+        if aspect and suffix not in WITH_HANDLERS and not set_aspect(temporary, aspect):
+            note(ResultNote(f"{out}: pixels of {aspect.numerator}:{aspect.denominator} are shown as squares; use .mp4"))
         os.replace(temporary, out)
     finally:
         temporary.unlink(missing_ok=True)
