@@ -164,3 +164,16 @@ def test_times_never_stand_still(tmp_path: Path) -> None:
         writer.write(Frame(Fraction(moment), drawn(moment, infrared=False)))
     writer.finish()
     assert np.allclose(read_back(tmp_path / "coarse.mp4")[0], [0, 0.1, 0.2, 0.3, 0.4])
+
+
+def test_where_the_pictures_are_if_the_target_cannot_be_written(
+    clips: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise av.error.ArgumentError(22, "Invalid argument")
+
+    monkeypatch.setattr("cmmdl.files.video.remux._copy", refuses)
+    result = fuse(*clips, "-o", tmp_path / "fused.mp4")
+    assert result.exit_code == 1
+    assert f"the first 10 frames are in {tmp_path / 'fused.partial.mkv'}" in result.output.replace("\n", " ")
+    assert len(read_back(tmp_path / "fused.partial.mkv")[0]) == 10

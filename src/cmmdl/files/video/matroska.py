@@ -87,13 +87,17 @@ def _parts(data: bytes, segment: _Element) -> dict[bytes, _Element]:
 
 
 def _display(data: bytes, tracks: _Element, aspect: Fraction) -> bytes:
-    """The elements of the size at which stored pixels of an aspect are shown: wider, as FFmpeg has it, or narrower."""
+    """The size at which pixels of an aspect are shown: another width, or height if only that is a whole number."""
     track = next(child for child in _elements(data, tracks.body, tracks.end) if child.name == TRACK)
     video = next(child for child in _elements(data, track.body, track.end) if child.name == VIDEO)
     sides = {child.name: _number(data, child) for child in _elements(data, video.body, video.end)}
-    width, height = round(sides[PIXEL_WIDTH] * aspect), sides[PIXEL_HEIGHT]
+    width, height = sides[PIXEL_WIDTH] * aspect, sides[PIXEL_HEIGHT] / aspect
+    if width.denominator == 1 or height.denominator > 1:
+        height = Fraction(sides[PIXEL_HEIGHT])
+    else:
+        width = Fraction(sides[PIXEL_WIDTH])
     return b"".join(
-        name + _length(4, 1) + value.to_bytes(4, "big")
+        name + _length(4, 1) + round(value).to_bytes(4, "big")
         for name, value in ((DISPLAY_WIDTH, width), (DISPLAY_HEIGHT, height))
     )
 

@@ -11,16 +11,22 @@ from cmmdl.files.images import Note
 from cmmdl.files.notes import ResultNote
 from cmmdl.files.video.clip import import_av
 
+QUICKTIME_PCM = [f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32") for order in ("le", "be")]
+QUICKTIME_PCM += ["pcm_alaw", "pcm_mulaw", "pcm_u8"]
+
 HELD = {
     ".mp4": {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"},
     ".m4v": {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"},
-    ".mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_alaw", "pcm_mulaw", "pcm_s16le", "pcm_s16be", "pcm_s24le"},
+    ".mov": {"aac", "mp3", "ac3", "eac3", "alac", *QUICKTIME_PCM},
     ".webm": {"opus", "vorbis"},
 }
 """Sound that players find in each container and that is copied; Matroska holds whatever FFmpeg puts there."""
 
 ANEW = {".webm": "libopus"}
-"""What other sound becomes: Opus, elsewhere AAC, or FLAC where that loses nothing."""
+"""What other sound becomes; elsewhere AAC."""
+
+LOSSLESS = {".mkv": "flac", ".mov": "alac"}
+"""What sound becomes that has lost nothing so far."""
 
 BY_COUNT = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 """The usual layout of so many channels."""
@@ -125,8 +131,8 @@ class Tracks:
         """A track of an encoder, with the channels and the rate of the source as far as it can."""
         context = source.codec_context
         name = ANEW.get(self.suffix, "aac")
-        if self.suffix == ".mkv" and context.name.startswith("pcm_"):
-            name = "flac"
+        if context.name.startswith("pcm_") or context.codec.lossless:
+            name = LOSSLESS.get(self.suffix, name)
         rate, layout, pixel = _encodable(name, context)
         shown, before = name.removeprefix("lib"), context.layout.name.replace("(side)", "")
         shown = shown if before == layout or before.endswith(" channels") else f"{shown}, {layout} instead of {before}"
@@ -136,7 +142,7 @@ class Tracks:
         )
         bits = BITS_A_CHANNEL * import_av().AudioLayout(layout).nb_channels
         track = self.target.add_stream(name, rate=rate, layout=layout, format=pixel)
-        if name != "flac":
+        if name not in LOSSLESS.values():
             track.codec_context.bit_rate = bits
         return track
 
@@ -203,9 +209,9 @@ def _encodable(name: str, source: Any) -> tuple[int, str, str]:
     rates = sorted(codec.audio_rates or [source.sample_rate])
     rate = next((rate for rate in rates if rate >= source.sample_rate), rates[-1])
     formats = [one.name for one in codec.audio_formats]
-    kind = next((one for one in ("fltp", "flt") if one in formats), formats[0])
-    if name == "flac" and source.format.bytes > 2:
-        kind = "s32"
+    wanted = ("s32", "s32p") if source.format.bytes > 2 else ("s16", "s16p")
+    wanted = wanted if name in LOSSLESS.values() else ("fltp", "flt")
+    kind = next((one for one in wanted if one in formats), formats[0])
     usual = BY_COUNT.get(source.layout.nb_channels, "stereo")
     for layout in (source.layout.name.replace("(side)", ""), usual):
         context = av.CodecContext.create(name, "w")
