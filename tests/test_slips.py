@@ -371,8 +371,9 @@ class TestClips:
 
         for seconds, name in ((1.5, "whole.mp4"), (1.51, "short.mp4")):
             clip: Any = SimpleNamespace(
-                facts=SimpleNamespace(seconds=seconds, rate=Fraction(3)), live=False, name=name, closed=False
-            )
+                facts=SimpleNamespace(seconds=seconds, rate=Fraction(3)), live=False, name=name, closed=False,
+                lasts=Fraction(1, 3),
+            )  # fmt: skip
             if name == "whole.mp4":
                 DecodedClip._check_end(clip, Fraction(0))
             else:
