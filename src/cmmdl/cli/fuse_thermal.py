@@ -51,7 +51,7 @@ _OPTIONS = (
     click.option("--strength", type=click.FloatRange(0, 3), help="Of visible edges, with --model edges  [default: 1]"),
     click.option("--share", type=click.FloatRange(0, 1), help="Of infrared, with --model blend  [default: 0.5]"),
     click.option("--metadata", type=click.Choice(["vis", "ir", "none"]), default="vis", show_default=True, help="Whose "
-                 "EXIF, GPS, XMP, colour profile and GeoTIFF tags the result keeps."),
+                 "EXIF, GPS, XMP, colour profile and GeoTIFF tags the result keeps; of clips titles, time and place."),
     click.option("--range-from", type=_FILE, metavar="RESULT", help="Take --ir-range from an earlier result."),
 )  # fmt: skip
 
