@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cmmdl.cli.exit_codes import DONE, INTERRUPTED, TERMINATED
+from cmmdl.cli.fuse_ending import say_json
 from cmmdl.cli.notes import Notes
 from cmmdl.errors import UsageError, UserError
+from cmmdl.files.notes import ResultNote
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -206,20 +208,24 @@ def fuse_clip(
     pair = _checked(ir, vis, out, options, pair)
     if (out.exists() and options["skip_existing"]) and str(out) != "-":
         _say(out, options, f"{out} exists, skipped")
+        say_json(options, {"output": str(out), "skipped": True})
         return DONE
     ready = fuser(notes) if any(is_live(str(side)) for side in (ir, vis)) else None  # a camera does not wait
     one, two = _opened(ir, vis, options, pair, notes)
     try:
-        sink, made = _sink(out, two, str(vis), options, notes), ready or fuser(notes)
+        sink, made = _sink(out, (one, two), vis, options, notes), ready or fuser(notes)
     except BaseException:
         one.close()
         two.close()
         raise
     with _Progress(one.facts, two.facts, options) as progress:
         report = fuse_clips(made, one, two, sink, _clip_options(options, pair), note=notes, progress=progress)
-    _say(out, options, f"{sink.name}: {_summary(report)} on {where(made)}")
+    if report.count or not report.stopped:
+        _say(out, options, f"{sink.name}: {_summary(report)} on {where(made)}")
+    say_json(options, _facts(report, sink, where(made), notes))
     if report.stopped:
-        click.echo(f"stopped; {report.count} frames are in {sink.name}", err=True)
+        done = f"{report.count} frames are in {sink.name}" if report.count else "nothing was written"
+        click.echo(f"stopped; {done}", err=True)
         return INTERRUPTED if report.stopped == signal.SIGINT else TERMINATED
     return notes.status()
 
@@ -235,6 +241,8 @@ def _checked(ir: Path | str, vis: Path | str, out: Path, options: dict[str, Any]
         raise UsageError(f"{out} is a single picture; clips go into a video such as fused.mp4, a folder, or - (a pipe)")
     if not to_pipe and out.exists() and any(_same(out, side) for side in (ir, vis)):
         raise UsageError(f"{out} is one of the two inputs; give another name with -o")
+    if options["as_json"] and to_pipe:
+        raise UsageError("--json and -o - both want standard output; leave out one of them")
     if options["out_pixel"] and not to_pipe:
         raise UsageError("--out-pixel is for raw frames on standard output; give -o -")
     if (to_pipe or to_folder) and any(options[name] is not None for name in ("codec", "quality", "bits")):
@@ -298,25 +306,68 @@ def _clip_options(options: dict[str, Any], pair: FuseOptions) -> ClipOptions:
     return ClipOptions(pair, options["offset"] or 0.0, options["steady"], options["duration"])
 
 
-def _sink(out: Path, vis: Clip, source: str, options: dict[str, Any], notes: Notes) -> Sink:
+def _sink(out: Path, sides: tuple[Clip, Clip], vis: Path | str, options: dict[str, Any], notes: Notes) -> Sink:
     """Where frames go."""
-    from cmmdl.files.video.encoding import VideoWriter
     from cmmdl.files.video.raw import RawWriter
     from cmmdl.files.video.sinks import FolderWriter
     from cmmdl.fusion.folder import prepare_folder
 
     if str(out) == "-":
-        return RawWriter(options["out_pixel"], rate=vis.facts.rate, told=notes)
+        return RawWriter(options["out_pixel"], rate=sides[1].facts.rate, told=notes)
     if _is_folder(out):
         if out.is_dir() and any(out.iterdir()) and not options["overwrite"]:
             raise UserError(f"{out} is not empty; pass --overwrite to write frames into it, or give another folder")
         prepare_folder(out)
-        return FolderWriter(out, f".{options['suffix'].lower()}")
+        return FolderWriter(out, f".{options['suffix'].lower()}", replace=options["overwrite"], note=notes)
     if out.exists() and not options["overwrite"]:
         raise UserError(f"{out} exists; pass --overwrite to replace it or --skip-existing to keep it")
     prepare_folder(out.parent)
-    sound = source if vis.facts.has_sound and not vis.facts.live and source != "-" and not options["no_sound"] else None
-    return VideoWriter(out, _encoding(options), vis.facts, sound=sound, note=notes)
+    return _video_writer(out, (sides[0].facts, sides[1].facts), vis, options, notes)
+
+
+def _video_writer(
+    out: Path, sides: tuple[Facts, Facts], vis: Path | str, options: dict[str, Any], notes: Notes
+) -> Sink:
+    """A video file, with what the visible clip has beside pictures."""
+    from dataclasses import replace
+
+    from cmmdl.files.video.encoding import VideoWriter
+    from cmmdl.fusion.live import on_arrival
+
+    like, tagged = on_arrival(*sides), options["metadata"] != "none"
+    if options["metadata"] == "ir":
+        like = replace(like, metadata=sides[0].metadata, track_metadata=sides[0].track_metadata)
+    sound, subtitles = like.has_sound and not options["no_sound"], like.has_subtitles
+    if (sound or subtitles) and not _reads_again(vis, like):
+        lost = " and ".join(name for name, there in (("sound", sound), ("subtitles", subtitles)) if there)
+        notes(ResultNote(f"{like.name}: {lost} left out, since it can be read only once; add them from a recording"))
+        sound = subtitles = False
+    return VideoWriter(
+        out,
+        _encoding(options),
+        like,
+        sound=str(vis) if sound else None,
+        subtitles=str(vis) if subtitles else None,
+        tagged=tagged,
+        note=notes,
+    )
+
+
+def _reads_again(vis: Path | str, facts: Facts) -> bool:
+    """Whether a clip can be opened a second time: no pipe, no camera, no stream."""
+    if facts.live or facts.piped:
+        return False
+    return "://" in str(vis) or Path(vis).is_file()
+
+
+def _facts(report: ClipReport, sink: Sink, on: str, notes: Notes) -> dict[str, Any]:
+    """What became of a run, for ``--json``."""
+    told: dict[str, Any] = {"output": sink.name, "frames": report.count, "seconds": report.seconds, "on": on}
+    if report.latencies:
+        told["latency"] = report.latency
+    if report.stopped:
+        told["stopped"] = signal.Signals(report.stopped).name
+    return {**told, "notes": sorted(notes.said)}
 
 
 def _is_folder(out: Path) -> bool:
@@ -337,7 +388,11 @@ class _Progress:
         self.live = ir.live or vis.live
         total = None if self.live else _expected(ir, vis, options)
         self.bar = tqdm(
-            total=total, unit=" frames", bar_format=BAR if total else None, disable=options["quiet"], file=sys.stderr
+            total=total,
+            unit=" frames",
+            bar_format=BAR if total else None,
+            disable=options["quiet"] or options["as_json"],
+            file=sys.stderr,
         )
 
     def __call__(self, report: ClipReport) -> None:
@@ -369,5 +424,5 @@ def _summary(report: ClipReport) -> str:
 
 
 def _say(out: Path, options: dict[str, Any], text: str) -> None:
-    if not options["quiet"]:
+    if not options["quiet"] and not options["as_json"]:
         click.echo(text, err=str(out) == "-")

@@ -94,7 +94,7 @@ def write_remedy(error: OSError, path: Path) -> str:
         return f"no permission to write in {path.parent}; change its permissions or choose another folder"
     if path.is_dir() or error.errno in (errno.EISDIR, errno.ENOTDIR):
         return "is a folder, or lies below a file; give another file name"
-    if error.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT and not path.parent.is_dir():
         return f"there is no folder {path.parent}; create it first"
     return f"could not be written ({error.strerror}); choose another place"
 

@@ -121,8 +121,9 @@ def fuse_clips(
     except UserError as error:
         kept = sink.abandon()
         raise type(error)(f"{error}; {kept}" if kept else str(error)) from error
-    except BaseException:
-        sink.abandon()
+    except BaseException as error:
+        if kept := sink.abandon():
+            error.add_note(kept)
         raise
     report.seconds = time.monotonic() - begun
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 from cmmdl.errors import UserError
@@ -13,6 +14,14 @@ from cmmdl.fusion.timing import FramePair
 
 REMEMBERED = 30
 """Infrared frames among which the nearest is looked for."""
+
+TICK = Fraction(1, 90000)
+"""The unit of the times of arrival, as fine as that of MPEG streams."""
+
+
+def on_arrival(ir: Facts, vis: Facts) -> Facts:
+    """The facts of the visible side for a result: frames of live sources have the times of their arrival."""
+    return replace(vis, time_base=TICK) if ir.live or vis.live else vis
 
 
 class LivePairing:

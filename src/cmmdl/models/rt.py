@@ -164,8 +164,8 @@ class CMMDLRT(nn.Module):
     def bytes_per_pixel(self) -> float:
         """Peak memory for each pixel in float32, at most, on any runtime: 500 with 32 channels.
 
-        Measured at 640x480: 380 with what is loaded; of the network alone at 1280x960 with 16, 32 and 64 channels: 105,
-        201 and 361.
+        Measured with 32 channels at 640x480: 380 with what is loaded; of the network alone at 1280x960 with 16, 32 and
+        64 channels: 105, 201 and 361.
         """
         return 100 + 12.5 * max(self.config.width, self.config.spectrum)
 

@@ -63,6 +63,9 @@ class Facts:
         live: Whether frames are lost if they are not fetched in time.
         piped: Whether it comes through standard input, at the pace of whoever writes there.
         has_sound: Whether sound lies in the same file.
+        has_subtitles: Whether subtitles do.
+        metadata: What the file says of itself: title, time and place of the recording, ...
+        track_metadata: What it says of the track of pictures: language, title, ...
         tags: Kept for the result.
     """
 
@@ -79,6 +82,9 @@ class Facts:
     live: bool = False
     piped: bool = False
     has_sound: bool = False
+    has_subtitles: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
+    track_metadata: dict[str, str] = field(default_factory=dict)
     tags: Tags = Tags()
 
 

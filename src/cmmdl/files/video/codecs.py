@@ -58,6 +58,9 @@ CODECS = {
 CONTAINERS = {".mp4": "h264", ".m4v": "h264", ".mov": "h264", ".mkv": "h264", ".webm": "vp9"}
 """Suffixes that can be written, and the codec that is taken for each."""
 
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""FFmpeg's name of each; its own for .m4v is an iPod of 2005."""
+
 GREY = {8: "gray", 16: "gray16le"}
 """Pixel formats of grey frames, for lossless codecs."""
 
@@ -115,14 +118,10 @@ def _check_container(out: Path, codec: Codec) -> None:
         av.Codec(codec.encoder, "w")
     except ValueError as error:
         raise UserError(f"this build of PyAV cannot write {codec.name}; choose another --codec") from error
-    format_name = {".mkv": "matroska", ".m4v": "mp4"}.get(out.suffix.lower(), out.suffix[1:].lower())
-    able = {name for name, other in CODECS.items() if _holds(format_name, other)}
+    suffix = out.suffix.lower()
+    able = [name for name, other in CODECS.items() if _holds(FORMATS[suffix], other)]
     if codec.name not in able:
-        holders = [
-            suffix
-            for suffix in CONTAINERS
-            if _holds({".mkv": "matroska", ".m4v": "mp4"}.get(suffix, suffix[1:]), codec)
-        ]
+        holders = [other for other in CONTAINERS if _holds(FORMATS[other], codec)]
         raise UsageError(
             f"{out}: {out.suffix} cannot hold {codec.name}; use {', '.join(holders)}, or --codec "
             f"{' or '.join(sorted(able))}"

@@ -11,6 +11,7 @@ from typing import Any
 
 from cmmdl.errors import UnreadableError, UnusableError, UserError
 from cmmdl.files.images import Note
+from cmmdl.files.notes import ResultNote
 from cmmdl.files.video import planes
 from cmmdl.files.video.clip import DEFAULT_RATE, Facts, Frame, Tags, import_av
 from cmmdl.files.video.raw import is_piped, standard_input
@@ -23,6 +24,8 @@ DEVICES = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
 AT_ONCE = {"analyzeduration": "500000", "probesize": "500000", "rtsp_flags": "prefer_tcp"}
 """FFmpeg's options of network streams: by default it gathers seconds before it gives the first frame."""
+
+DEINTERLACE = "deinterlace it first, such as with ffmpeg -i IN -vf bwdif OUT"
 
 COVER = 0x400
 """FFmpeg's disposition of a picture on the cover of a song."""
@@ -60,6 +63,8 @@ class DecodedClip:
         self.facts = self._facts()
         if not colour and planes.is_coloured(self.first):
             note(f"{self.name}: is in colour; its luma is used, which is not temperature")
+        if self.first.interlaced_frame:
+            note(ResultNote(f"{self.name}: is interlaced, moving edges have combs; {DEINTERLACE}"))
 
     def frames(self) -> Iterator[Frame]:
         """The frames in order; what goes back in time is left out.
@@ -174,6 +179,9 @@ class DecodedClip:
             live=self.live,
             piped=self.piped,
             has_sound=bool(self.container.streams.audio),
+            has_subtitles=bool(self.container.streams.subtitles),
+            metadata=dict(self.container.metadata),
+            track_metadata=dict(stream.metadata),
             tags=self._tags(),
         )
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from array import array
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from cmmdl.errors import UnwritableError
+from cmmdl.errors import UnwritableError, UserError
 from cmmdl.files.atomic import write_remedy
 from cmmdl.files.images import Array, Note
 from cmmdl.files.video.clip import DEFAULT_RATE, Facts, Frame, import_av
 from cmmdl.files.video.codecs import CONTAINERS, GREY, Codec, Encoding
-from cmmdl.files.video.remux import Sound, copied_to, remux
+from cmmdl.files.video.remux import Picture, copied_to, remux, stored_aspect, turns
+from cmmdl.files.video.tracks import Beside
 
 try:
     import fcntl
@@ -47,20 +49,35 @@ class VideoWriter:
     Args:
         out: The target, ``.mp4``, ``.mkv``, ``.mov`` or ``.webm``.
         encoding: Codec, quality and depth.
-        like: The visible clip: times, colour tags and rotation.
-        sound: The file whose sound is copied, None for none.
+        like: The visible clip: times, colour tags, rotation and metadata.
+        sound: The file whose sound is kept, None for none.
+        subtitles: The same of subtitles.
+        tagged: Whether titles, languages, the time and the place of the recording are kept.
         note: Called with a line about anything worth knowing.
 
     Raises:
         UserError: If the codec and the container do not go together, or another run writes to the target.
     """
 
-    def __init__(self, out: Path, encoding: Encoding, like: Facts, *, sound: str | None, note: Note) -> None:
-        self.out, self.encoding, self.like, self.sound, self.note = out, encoding, like, sound, note
+    def __init__(
+        self,
+        out: Path,
+        encoding: Encoding,
+        like: Facts,
+        *,
+        sound: str | None,
+        subtitles: str | None = None,
+        tagged: bool = True,
+        note: Note,
+    ) -> None:
+        self.out, self.encoding, self.note, self.tagged = out, encoding, note, tagged
+        self.like = like if tagged else replace(like, metadata={}, track_metadata={})
+        self.sound, self.subtitles = sound, subtitles
         self.codec, self.name, self.count = encoding.of(out), str(out), 0
         self.part, self.partial = part_of(out), out.with_name(f"{out.stem}.partial.mkv")
         self.stamps = Stamps()
         self.stream: Any = None
+        self.last: int | None = None
         self.cut = Fraction(0)
         self.lock = _locked(self.part)
         self.container = self._opened()
@@ -75,7 +92,7 @@ class VideoWriter:
             self.cut = frame.time - self.like.begins
             self.stream = self._stream(frame.pixels)
         picture = to_frame(self._prepared(frame.pixels), self.stream.codec_context, self.like.tags.colour)
-        picture.pts, picture.time_base = round((frame.time + self._shift) / self.time_base), self.time_base
+        picture.pts, picture.time_base = self._stamp(frame), self.time_base
         self._mux(picture)
         self.count += 1
 
@@ -85,10 +102,9 @@ class VideoWriter:
             return self._drop()
         self._mux(None)
         self._close()
-        try:
-            remux(self.part, self.out, self.stamps, self.codec, self.like, self._heard(complete), self.note)
-        except OSError as error:
-            raise UnwritableError(f"{self.out}: {write_remedy(error, self.out)}") from error
+        picture = Picture(self.part, self.stamps, self.time_base, self.codec, self.like)
+        with self._told():
+            remux(picture, self.out, self._beside(complete), self.note)
         self._drop()
         return None
 
@@ -113,13 +129,22 @@ class VideoWriter:
         """What is added to the times of frames, which count from the start of the visible clip."""
         return -self.cut
 
-    def _heard(self, complete: bool) -> Sound | None:
-        """Which part of the sound goes with the frames."""
-        if self.sound is None:
-            return None
+    def _stamp(self, frame: Frame) -> int:
+        """The time of a frame in units, always later than the one before."""
+        stamp = round((frame.time + self._shift) / self.time_base)
+        self.last = stamp if self.last is None else max(stamp, self.last + 1)
+        return self.last
+
+    def _beside(self, complete: bool) -> list[Beside]:
+        """Which part of sound and subtitles goes with the frames."""
         first = min(self.stamps.pts) * self.time_base if self.cut else None
         last = None if complete else max(self.stamps.pts) * self.time_base + 1 / (self.like.rate or DEFAULT_RATE)
-        return Sound(self.sound, self._shift - self.like.origin, first, last)
+        shift = self._shift - self.like.origin
+        sides: list[tuple[str | None, Literal["audio", "subtitle"]]] = [
+            (self.sound, "audio"),
+            (self.subtitles, "subtitle"),
+        ]
+        return [Beside(file, kind, shift, first, last, tags=self.tagged) for file, kind in sides if file]
 
     @property
     def time_base(self) -> Fraction:
@@ -127,11 +152,8 @@ class VideoWriter:
         return self.like.time_base
 
     def _opened(self) -> Any:
-        av = import_av()
-        try:
-            return av.open(str(self.part), "w", format="matroska", options=FLUSHED)
-        except OSError as error:
-            raise UnwritableError(f"{self.out}: {write_remedy(error, self.out)}") from error
+        with self._told():
+            return import_av().open(str(self.part), "w", format="matroska", options=FLUSHED)
 
     def _stream(self, pixels: Array) -> Any:
         """The track for frames like the first."""
@@ -147,12 +169,11 @@ class VideoWriter:
         if self.codec.name == "vp9":
             context.bit_rate = 0
         context.thread_type, context.thread_count = "AUTO", 0
-        if tags.aspect:
-            upside = self.like.tags.rotation in (90, 270)
-            context.sample_aspect_ratio = 1 / tags.aspect if upside and not self._turns else tags.aspect
+        if aspect := stored_aspect(self.like, self.out):
+            context.sample_aspect_ratio = aspect
         for name, value in tags.colour.items() if "rgb" not in context.pix_fmt and context.pix_fmt != "bgr0" else ():
             setattr(context, name, value)
-        if self._turns:
+        if turns(self.like, self.out):
             stream.set_display_rotation(tags.rotation)
         height, width = pixels.shape[:2]
         if prepared.shape[:2] != pixels.shape[:2] and {height % 2, width % 2} != {0}:
@@ -162,14 +183,9 @@ class VideoWriter:
             )
         return stream
 
-    @property
-    def _turns(self) -> bool:
-        """Whether the container is told to turn the frames, as the visible clip does."""
-        return bool(self.like.tags.rotation) and self.out.suffix.lower() != ".webm"
-
     def _prepared(self, pixels: Array) -> Array:
         """As stored: turned back, of even sides where the codec needs them, grey as colour where it has no grey."""
-        if self._turns:
+        if turns(self.like, self.out):
             pixels = np.ascontiguousarray(np.rot90(pixels, -self.like.tags.rotation // 90))
         height, width = pixels.shape[:2]
         if self.codec.even and (height % 2 or width % 2):
@@ -179,20 +195,31 @@ class VideoWriter:
 
     def _mux(self, picture: Any) -> None:
         """Encodes a frame, or the rest, and keeps the exact times of the packets."""
-        try:
+        with self._told():
             for packet in self.stream.encode(picture):
                 self.stamps.pts.append(packet.pts)
                 self.stamps.dts.append(packet.dts)
                 self.stamps.lengths.append(packet.duration or 0)
                 self.container.mux(packet)
-        except OSError as error:
-            raise UnwritableError(f"{self.out}: {write_remedy(error, self.out)}") from error
 
     def _close(self) -> None:
-        try:
+        with self._told():
             self.container.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the system or FFmpeg has to say against the target, as one line."""
+        try:
+            yield
+        except UserError:
+            raise
         except OSError as error:
             raise UnwritableError(f"{self.out}: {write_remedy(error, self.out)}") from error
+        except (ValueError, import_av().FFmpegError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UnwritableError(
+                f"{self.out}: {self.codec.name} could not be written ({reason}); choose another --codec, or .mkv"
+            ) from error
 
     def _drop(self) -> None:
         """Removes the part file."""

@@ -1,51 +1,51 @@
-"""From the part file to the target: packets copied with their exact times, and the sound of the visible clip."""
+"""From the part file to the target: packets copied with their exact times, with sound and subtitles beside them."""
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmmdl.files.images import Note
+from cmmdl.files.notes import UndoneNote
 from cmmdl.files.video.clip import DEFAULT_RATE, Facts, import_av
-from cmmdl.files.video.codecs import Codec
+from cmmdl.files.video.codecs import FORMATS, Codec
+from cmmdl.files.video.tracks import Beside, Tracks, kept_tags
 
 if TYPE_CHECKING:
     from cmmdl.files.video.encoding import Stamps
 
-SOUND = {".webm": "libopus", ".mp4": "aac", ".m4v": "aac", ".mov": "aac", ".mkv": "aac"}
-"""What sound becomes where the container does not hold it as it is."""
+WITH_HANDLERS = (".mp4", ".m4v", ".mov")
+"""Containers of the family of QuickTime."""
 
-HELD = {
-    ".mp4": {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"},
-    ".m4v": {"aac", "mp3", "ac3", "alac"},
-    ".webm": {"opus", "vorbis"},
-}
-"""Sound that is copied as it is; Matroska and QuickTime hold nearly all."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Errors that leaving out sound does not mend."""
+
+NOT_KEPT = ("major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration", "timecode")
+"""What a file says of how it is stored, and not of what it shows."""
 
 
 @dataclass(frozen=True)
-class Sound:
-    """Which sound goes into the target.
+class Picture:
+    """The track of pictures.
 
     Attributes:
-        file: The file that has it.
-        shift: Added to its times.
-        first: Where it is cut off at the start, on the clock of the target; None where it is not.
-        last: The same of the end.
+        part: Matroska file of this one track.
+        stamps: Times and lengths of its packets, in their order and in units of ``time_base``.
+        time_base: The unit of the times.
+        codec: What the packets are.
+        like: The visible clip, for its rate, rotation, pixel aspect and metadata.
     """
 
-    file: str
-    shift: Fraction
-    first: Fraction | None
-    last: Fraction | None
-
-    def covers(self, moment: Fraction) -> bool:
-        """Whether a moment on the clock of the target is heard."""
-        return (self.first is None or moment >= self.first) and (self.last is None or moment <= self.last)
+    part: Path
+    stamps: Stamps
+    time_base: Fraction
+    codec: Codec
+    like: Facts
 
 
 def copied_to(part: Path, suffix: str) -> Path:
@@ -53,44 +53,110 @@ def copied_to(part: Path, suffix: str) -> Path:
     return part.with_name(f"{part.stem}.to{suffix}")
 
 
-def remux(part: Path, out: Path, stamps: Stamps, codec: Codec, like: Facts, sound: Sound | None, note: Note) -> None:
+def turns(like: Facts, out: Path) -> bool:
+    """Whether the container is told to turn the frames, as the visible clip does."""
+    return bool(like.tags.rotation) and out.suffix.lower() != ".webm"
+
+
+def stored_aspect(like: Facts, out: Path) -> Fraction | None:
+    """Width of a stored pixel divided by its height, None where they are square."""
+    aspect = like.tags.aspect
+    upright = like.tags.rotation in (90, 270) and not turns(like, out)
+    return 1 / aspect if aspect and upright else aspect
+
+
+def remux(picture: Picture, out: Path, beside: Sequence[Beside], note: Note) -> None:
     """Copies the packets of the part file into the target, which appears when it is whole.
 
+    Pictures may have taken hours: where sound or subtitles cannot be kept, they are left out, with a note.
+
     Args:
-        part: Matroska file of one video track.
+        picture: The pictures.
         out: The target.
-        stamps: Times and lengths of the packets, in their order and in units of the visible clip.
-        codec: What the packets are.
-        like: The visible clip, for its times and rotation.
-        sound: What is heard, None for nothing.
-        note: Called with a line about sound that was encoded anew.
+        beside: Sound and subtitles.
+        note: Called with a line about what was encoded anew or left out.
 
     Raises:
         OSError: If it cannot be written.
+        FFmpegError: Likewise.
     """
-    av = import_av()
-    temporary, time_base = copied_to(part, out.suffix.lower()), like.time_base
-    movflags = {"movflags": "+faststart"} if out.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
+    failed: list[str] = []
+    for plan in _plans(beside):
+        said: list[str] = []
+        try:
+            _copy(picture, out, plan, said.append)
+        except (OSError, ValueError, import_av().FFmpegError) as error:
+            if not plan or getattr(error, "errno", None) in NO_ROOM:
+                raise
+            failed.append(getattr(error, "strerror", None) or str(error))
+            continue
+        for line in said:
+            note(line)
+        for lost in beside if failed else ():
+            if lost.kind not in {one.kind for one in plan}:
+                kind = "sound" if lost.kind == "audio" else "subtitles"
+                note(UndoneNote(f"{lost.file}: its {kind} cannot be kept in {out} and is left out ({failed[0]})"))
+        return
+
+
+def _plans(beside: Sequence[Beside]) -> Iterator[Sequence[Beside]]:
+    """What is tried, one after the other: all as it is, sound anew, sound alone, nothing beside the pictures."""
+    sound = [one for one in beside if one.kind == "audio"]
+    anew = [replace(one, anew=True) for one in sound]
+    others = [one for one in beside if one.kind != "audio"]
+    tried: list[Sequence[Beside]] = []
+    for plan in ([*sound, *others], [*anew, *others], sound, anew, []):
+        if plan not in tried:
+            tried.append(plan)
+            yield plan
+
+
+def _copy(picture: Picture, out: Path, beside: Sequence[Beside], note: Note) -> None:
+    """One try."""
+    av, suffix = import_av(), out.suffix.lower()
+    temporary = copied_to(picture.part, suffix)
+    movflags = {"movflags": "+faststart"} if suffix in WITH_HANDLERS else {}
     try:
-        with av.open(str(part)) as source, av.open(str(temporary), "w", options=movflags) as target:
+        with (
+            av.open(str(picture.part)) as source,
+            av.open(str(temporary), "w", format=FORMATS[suffix], options=movflags) as target,
+        ):
             track = source.streams.video[0]
-            video = target.add_stream_from_template(track, opaque=True)  # its decoder need not be an encoder
-            video.time_base = time_base
-            video.codec_context.framerate = like.rate or DEFAULT_RATE  # else Matroska shows its unit as the rate
-            if codec.tag and movflags:
-                video.codec_context.codec_tag = codec.tag
-            if like.tags.rotation and out.suffix.lower() != ".webm":
-                video.set_display_rotation(like.tags.rotation)
-            heard = _Heard(sound, target, out.suffix.lower(), note) if sound else None
-            for packet in _stamped(source.demux(track), stamps, video, time_base):
-                if heard:
-                    heard.until(packet.dts * time_base)
+            video = _video(picture, track, target, out)
+            others = [Tracks(one, target, suffix, note) for one in beside]
+            target.metadata.update(kept_of_file(picture.like.metadata))
+            for packet in _stamped(source.demux(track), picture.stamps, video, picture.time_base):
+                for other in others:
+                    other.until(packet.dts * picture.time_base)
                 target.mux_one(packet)
-            if heard:
-                heard.until(None)
+            for other in others:
+                other.until(None)
         os.replace(temporary, out)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _video(picture: Picture, track: Any, target: Any, out: Path) -> Any:
+    """The track of pictures in the target."""
+    like, suffix = picture.like, out.suffix.lower()
+    video = target.add_stream_from_template(track, opaque=True)  # its decoder need not be an encoder
+    video.time_base = picture.time_base
+    video.codec_context.framerate = like.rate or DEFAULT_RATE  # else Matroska shows its unit as the rate
+    if aspect := stored_aspect(like, out):
+        video.codec_context.sample_aspect_ratio = aspect
+    if picture.codec.tag and suffix in WITH_HANDLERS:
+        video.codec_context.codec_tag = picture.codec.tag
+    if turns(like, out):
+        video.set_display_rotation(like.tags.rotation)
+    video.metadata.update(kept_tags(like.track_metadata, suffix))
+    return video
+
+
+def kept_of_file(metadata: dict[str, str]) -> dict[str, str]:
+    """What a container says of what it shows: title, time and place of the recording, ..."""
+    kept = {key: value for key, value in metadata.items() if key.lower() not in NOT_KEPT}
+    places = [value for key, value in kept.items() if key.lower() == "com.apple.quicktime.location.iso6709"]
+    return {"location": places[0], **kept} if places else kept
 
 
 def _stamped(packets: Iterator[Any], stamps: Stamps, video: Any, time_base: Fraction) -> Iterator[Any]:
@@ -112,54 +178,3 @@ def _usual_length(stamps: Stamps) -> int:
     if len(stamps.pts) < 2:
         return stamps.lengths[0] if stamps.lengths else 0
     return round((max(stamps.pts) - min(stamps.pts)) / (len(stamps.pts) - 1))
-
-
-class _Heard:
-    """The sound of a file on its way into another."""
-
-    def __init__(self, sound: Sound, target: Any, suffix: str, note: Note) -> None:
-        self.sound, self.target = sound, target
-        self.file = import_av().open(sound.file)
-        self.tracks: dict[int, Any] = {}
-        self.copied = set[int]()
-        for track in self.file.streams.audio:
-            name = track.codec_context.name.removesuffix("float")
-            if suffix in HELD and name not in HELD[suffix]:
-                note(f"{sound.file}: {name} sound does not go into {suffix}; it was encoded anew ({SOUND[suffix]})")
-                self.tracks[track.index] = target.add_stream(SOUND[suffix], rate=track.codec_context.sample_rate)
-            else:
-                self.tracks[track.index] = target.add_stream_from_template(track)
-                self.copied.add(track.index)
-        self.packets = self._packets()
-        self.next = next(self.packets, None)
-
-    def until(self, moment: Fraction | None) -> None:
-        """Writes what is heard before that moment, or the rest."""
-        while self.next is not None and (moment is None or self.next.dts * self.next.time_base <= moment):
-            self.target.mux_one(self.next)
-            self.next = next(self.packets, None)
-        if self.next is None:
-            self.file.close()
-
-    def _packets(self) -> Iterator[Any]:
-        """Packets of all tracks on the clock of the target, copied or encoded anew."""
-        for packet in self.file.demux(tuple(self.file.streams.audio)):
-            index = packet.stream.index
-            if index in self.copied:
-                if packet.dts is not None and self._shifted(packet):
-                    packet.stream = self.tracks[index]
-                    yield packet
-                continue
-            for frame in packet.decode():
-                if self._shifted(frame):
-                    yield from self.tracks[index].encode(frame)
-        for index in self.tracks.keys() - self.copied:
-            yield from self.tracks[index].encode(None)
-
-    def _shifted(self, piece: Any) -> bool:
-        """Moves a packet or frame to the clock of the target; whether it is heard there."""
-        steps = round(self.sound.shift / piece.time_base)
-        piece.pts += steps
-        if piece.dts is not None and hasattr(piece, "stream"):
-            piece.dts += steps
-        return self.sound.covers(piece.pts * piece.time_base)

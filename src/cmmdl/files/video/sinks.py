@@ -6,7 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-from cmmdl.files.images import write_image
+from cmmdl.files.images import IMAGE_SUFFIXES, Note, write_image
+from cmmdl.files.notes import ResultNote
 from cmmdl.files.video.clip import Frame
 
 DIGITS = 6
@@ -45,10 +46,14 @@ class FolderWriter:
     Args:
         folder: There already.
         suffix: Of the pictures, with its dot.
+        replace: Whether the frames of an earlier run are replaced: what the new run does not overwrite is removed when
+            it is finished.
+        note: Called with a line about what was removed.
     """
 
-    def __init__(self, folder: Path, suffix: str) -> None:
+    def __init__(self, folder: Path, suffix: str, *, replace: bool = False, note: Note = lambda text: None) -> None:
         self.name, self.folder, self.suffix, self.count = str(folder), folder, suffix, 0
+        self.replace, self.note = replace, note
         self.pool = ThreadPoolExecutor(2)
         self.waiting: list[Future[None]] = []
 
@@ -60,19 +65,39 @@ class FolderWriter:
             self.waiting.pop(0).result()
 
     def finish(self, *, complete: bool = True) -> None:
-        """Waits for the last pictures."""
+        """Waits for the last pictures, then removes those of an earlier run."""
         try:
             while self.waiting:
                 self.waiting.pop(0).result()
         finally:
             self.pool.shutdown(cancel_futures=True)
+        earlier = self._earlier() if self.count else []
+        for path in earlier:
+            path.unlink(missing_ok=True)
+        if earlier:
+            self.note(ResultNote(f"{self.folder}: frames of an earlier run were removed: {len(earlier)}"))
 
     def abandon(self) -> str:
         """The pictures that are whole stay."""
         self.pool.shutdown(cancel_futures=True)
+        earlier = f"; those of an earlier run are there as well: {len(self._earlier())}" if self._earlier() else ""
         whole = sum(self.path(number).exists() for number in range(self.count))
-        return f"{whole} frames are in {self.folder}" if whole else ""
+        return f"{whole} frames are in {self.folder}{earlier}" if whole else ""
+
+    def _earlier(self) -> list[Path]:
+        """Numbered pictures that are not of this run."""
+        if not self.replace:
+            return []
+        own = {self.path(number).name for number in range(self.count)}
+        return [path for path in sorted(self.folder.iterdir()) if _is_frame(path) and path.name not in own]
 
     def path(self, number: int) -> Path:
         """Where a frame goes."""
         return self.folder / f"{number:0{DIGITS}}{self.suffix}"
+
+
+def _is_frame(path: Path) -> bool:
+    """Whether a file has the name of a numbered picture."""
+    stem = path.stem
+    numbered = len(stem) == DIGITS and stem.isascii() and stem.isdigit()
+    return numbered and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
