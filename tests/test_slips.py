@@ -371,7 +371,11 @@ class TestClips:
 
         for seconds, name in ((1.5, "whole.mp4"), (1.51, "short.mp4")):
             clip: Any = SimpleNamespace(
-                facts=SimpleNamespace(seconds=seconds, rate=Fraction(3)), live=False, name=name, closed=False
+                facts=SimpleNamespace(seconds=seconds, rate=Fraction(3)),
+                live=False,
+                name=name,
+                closed=False,
+                lasts=Fraction(1, 3),
             )
             if name == "whole.mp4":
                 DecodedClip._check_end(clip, Fraction(0))
@@ -437,11 +441,14 @@ class TestClips:
         from cmmdl.files.video.decoding import DecodedClip
 
         notes = list[str]()
-        frames = [SimpleNamespace(height=6, width=8, pts=pts, time_base=Fraction(1, 100)) for pts in (20, None, 3, 4)]
+        frames = [
+            SimpleNamespace(height=6, width=8, pts=pts, duration=1, time_base=Fraction(1, 100))
+            for pts in (20, None, 3, 4)
+        ]
         clip: Any = SimpleNamespace(
             name="a.mp4", first=frames[0], _from=lambda first: iter(frames), _pixels=lambda frame: GREY,
             facts=SimpleNamespace(rate=Fraction(25)), origin=Fraction(0), note=notes.append,
-            _check_end=lambda last: None,
+            _check_end=lambda last: None, counted=False,
         )  # fmt: skip
         clip._time = lambda frame, last: DecodedClip._time(clip, frame, last)
         assert [frame.time for frame in DecodedClip.frames(clip)] == [Fraction(1, 5), Fraction(6, 25)]
