@@ -239,6 +239,7 @@ def test_a_signal_finishes_the_file(tmp_path: Path, number: signal.Signals, stat
     assert process.returncode == status, errors
     moments, _ = read_back(tmp_path / "fused.mp4")
     assert f"stopped; {len(moments)} frames are in" in errors
+    assert f"fused 0.00 to {moments[-1]:.2f} of 30.00 s of the visible clip: it was stopped" in errors
     assert hidden(tmp_path) == []
 
 
@@ -253,6 +254,7 @@ def test_after_kill_only_the_part_file_is_left_and_the_next_run_removes_it(tmp_p
     assert result.exit_code == 0
     assert hidden(tmp_path) == []
     assert len(read_back(tmp_path / "fused.mp4")[0]) == 10
+    assert "fused 0.00 to 0.36 of 30.00 s of the visible clip: --duration ended it" in result.stderr
 
 
 @pytest.mark.slow

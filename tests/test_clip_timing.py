@@ -63,6 +63,41 @@ def test_only_the_overlap_is_used_and_told() -> None:
     assert said == ["fused 0.20 to 0.30 s of the visible clip, where both run"]
 
 
+def told(found: Pairing) -> list[str]:
+    said: list[str] = []
+    found.tell(said.append)
+    return said
+
+
+def test_infrared_that_is_left_out_is_told_too() -> None:
+    found = pairing([k / 10 for k in range(10)], [0.3, 0.4, 0.5])
+    assert len(list(found)) == 3
+    assert told(found) == [
+        "fused 0.30 to 0.50 s of the visible clip and 0.30 to 0.50 s of the infrared one, where both run"
+    ]
+    found = pairing([k / 10 for k in range(10)], [0, 0.1])
+    list(found)
+    assert told(found) == [
+        "fused 0.00 to 0.10 s of the visible clip and 0.00 to 0.10 s of the infrared one, where both run"
+    ]
+
+
+@pytest.mark.parametrize("rates", [(10, 10), (10, 25), (25, 10), (30, 25), (9, 30), (25, 5)])
+def test_nothing_is_told_of_clips_that_are_equally_long(rates: tuple[int, int]) -> None:
+    found = pairing(*([k / rate for k in range(2 * rate)] for rate in rates), rates=rates)
+    assert len(list(found)) == 2 * rates[1]
+    assert told(found) == []
+
+
+def test_why_it_ended_is_told() -> None:
+    found = pairing([0.1, 0.2, 0.3], [0, 0.1, 0.2, 0.3])
+    next(iter(found))
+    found.interrupt("--duration ended it", Fraction(1, 10))
+    assert told(found) == [
+        "fused 0.10 to 0.10 s of the visible clip: the infrared one begins there, and --duration ended it"
+    ]
+
+
 def test_a_hole_is_filled_and_told() -> None:
     found = pairing([0, 0.1, 0.9, 1.0], [k / 10 for k in range(11)])
     assert len(list(found)) == 11

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,13 @@ def open_tiff(path: Path) -> Iterator[TiffFile]:
 def needs_pillow(path: Path) -> bool:
     """Whether a TIFF holds printing colours, Lab or old JPEG colours, which Pillow turns into RGB."""
     with open_tiff(path) as file:
-        page = _first(file)
-        subsampled = page.photometric == PHOTOMETRIC.YCBCR and page.compression != COMPRESSION.JPEG
-        return page.photometric in (PHOTOMETRIC.SEPARATED, PHOTOMETRIC.CIELAB) or subsampled
+        return page_needs_pillow(_first(file))
+
+
+def page_needs_pillow(page: TiffPage) -> bool:
+    """The same of one page."""
+    subsampled = page.photometric == PHOTOMETRIC.YCBCR and page.compression != COMPRESSION.JPEG
+    return page.photometric in (PHOTOMETRIC.SEPARATED, PHOTOMETRIC.CIELAB) or subsampled
 
 
 def read_tiff(path: Path, max_pixels: int) -> FilePicture:
@@ -42,14 +47,26 @@ def read_tiff(path: Path, max_pixels: int) -> FilePicture:
         Exception: Whatever tifffile raises on a damaged file.
     """
     with open_tiff(path) as file:
-        page = _first(file)
-        check_size(path, page.imagewidth, page.imagelength, max_pixels)
-        _check_kind(path, page)
-        _check_segments(path, page)
-        notes = _notes(path, file, page)
-        array = _values(path, page)
-        orientation = int(page.tags.valueof(_ORIENTATION, 1))
-        metadata = tuple(name for tag, name in _METADATA.items() if tag in page.tags)
+        picture = read_page(path, _first(file), max_pixels)
+        pages = max(len(file.pages), int((file.imagej_metadata or {}).get("images", 1)))
+    more = {"pages": f"{path}: {pages} pages, the first is used"} if pages > 1 else {}
+    return replace(picture, notes={**picture.notes, **more})
+
+
+def read_page(path: Path, page: TiffPage, max_pixels: int) -> FilePicture:
+    """Reads one page of an opened TIFF file.
+
+    Raises:
+        UserError: As `read_tiff`.
+        Exception: Whatever tifffile raises on a damaged file.
+    """
+    check_size(path, page.imagewidth, page.imagelength, max_pixels)
+    _check_kind(path, page)
+    _check_segments(path, page)
+    notes = {"alpha": f"{path}: {ALPHA}"} if _alpha(path, page) else {}
+    array = _values(path, page)
+    orientation = int(page.tags.valueof(_ORIENTATION, 1))
+    metadata = tuple(name for tag, name in _METADATA.items() if tag in page.tags)
     return FilePicture(upright(array, orientation), _white(page, array), is_turned(orientation), notes, metadata)
 
 
@@ -75,18 +92,6 @@ def _check_segments(path: Path, page: TiffPage) -> None:
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         if count == 0 or start + count > size:
             raise OSError("pixels are missing at its end" if count else "pixels are missing in it")
-
-
-def _notes(path: Path, file: TiffFile, page: TiffPage) -> dict[str, str]:
-    """What will be dropped; refuses bands that nothing says the meaning of."""
-    notes = {}
-    alpha = _alpha(path, page)
-    if alpha:
-        notes["alpha"] = f"{path}: {ALPHA}"
-    pages = max(len(file.pages), int((file.imagej_metadata or {}).get("images", 1)))
-    if pages > 1:
-        notes["pages"] = f"{path}: {pages} pages, the first is used"
-    return notes
 
 
 def _alpha(path: Path, page: TiffPage) -> bool:

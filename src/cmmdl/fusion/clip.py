@@ -55,12 +55,14 @@ class ClipReport:
         seconds: Time it took.
         latencies: Of a live source, seconds from the arrival of each frame to its result, the last few thousand.
         stopped: The signal that ended it early, 0 if none did.
+        last: Time of the last frame.
     """
 
     count: int = 0
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     stopped: int = 0
+    last: Fraction = Fraction(0)
 
     @property
     def latency(self) -> float:
@@ -111,8 +113,11 @@ def fuse_clips(
                     _count(report, frame, begun, live=live)
                     progress(report)
             report.stopped = stop.asked
+            if report.stopped and isinstance(pairing, Pairing):
+                pairing.interrupt("it was stopped", report.last)
             sink.finish(complete=pairing.whole and not stop.asked and options.duration is None)
-            pairing.tell(note)
+            if report.count or not report.stopped:
+                pairing.tell(note)
     except UserError as error:
         kept = sink.abandon()
         raise type(error)(f"{error}; {kept}" if kept else str(error)) from error
@@ -160,11 +165,14 @@ def _pairing(ir: Clip, vis: Clip, offset: float, *, live: bool) -> Pairing | Liv
 
 def _until(pairing: Pairing | LivePairing, duration: float | None) -> Iterator[FramePair]:
     """Pairs up to a time after the first."""
-    first: Fraction | None = None
+    first = last = None
     for pair in pairing:
         first = pair.vis.time if first is None else first
-        if duration is not None and pair.vis.time - first >= duration:
+        if duration is not None and last is not None and pair.vis.time - first >= duration:
+            if isinstance(pairing, Pairing):
+                pairing.interrupt("--duration ended it", last)
             break
+        last = pair.vis.time
         yield pair
 
 
@@ -174,7 +182,7 @@ def _ahead(frames: Iterator[Frame], *, live: bool) -> Generator[Frame, None, Non
 
 
 def _count(report: ClipReport, frame: Frame, begun: float, *, live: bool) -> None:
-    report.count, report.seconds = report.count + 1, time.monotonic() - begun
+    report.count, report.seconds, report.last = report.count + 1, time.monotonic() - begun, frame.time
     if live:
         report.latencies = [*report.latencies[-999:], time.monotonic() - frame.arrived]
 

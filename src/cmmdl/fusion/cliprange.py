@@ -42,7 +42,7 @@ def fixed_range(clip: Clip, given: Given, side: Side, note: Note) -> Given:
     frames = clip.sample(SAMPLE)
     kind = (frames[0].dtype.name, clip.facts.white)
     if kind[0] in ("uint8", "bool") and rule.kind != "percent":
-        return "type"
+        return (0.0, clip.facts.white) if clip.facts.white else "type"
     if rule.kind in ("type", "default"):
         return (0.0, clip.facts.white) if clip.facts.white else rule
     return _found(frames, kind, rule, side, clip.facts.name, note)

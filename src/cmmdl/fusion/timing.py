@@ -31,6 +31,7 @@ class Pairing:
     Attributes:
         count: Pairs so far.
         whole: Whether the visible clip was used to its end.
+        spare: Whether infrared frames were left out, before the first pair or after the last.
         far: Pairs whose frames lie further apart than frames of the slower clip do.
         farthest: The largest distance in seconds.
     """
@@ -41,10 +42,11 @@ class Pairing:
         self.ir, self.vis, self.sides = iter(ir), iter(vis), sides
         self.offset = Fraction(offset).limit_denominator(1_000_000)
         intervals = [1 / (side.rate or DEFAULT_RATE) for side in sides]
-        self.interval = intervals[0]
+        self.interval, self.longest = intervals[0], max(intervals)
         self.reach = max(intervals) / 2 + Fraction(1, 1000)
         self.count, self.whole, self.far, self.farthest = 0, False, 0, 0.0
         self.first = self.last = Fraction(0)
+        self.spare, self.used, self.why = False, (Fraction(0), Fraction(0)), ""
 
     def __iter__(self) -> Iterator[FramePair]:
         """The pairs; visible frames before the first and after the last infrared one are left out.
@@ -62,9 +64,11 @@ class Pairing:
                 if self.count:
                     break
                 continue
+            self.spare |= not self.count and begins is not None and self._long(begins, self.sides[1].begins) < 0
             yield self._paired(near, frame)
         else:
             self.whole = True
+            self.spare |= following is not None and seen is not None and self._long(following, seen) > 0
         if not self.count:
             raise UserError(self._apart(near, seen))
 
@@ -74,11 +78,26 @@ class Pairing:
         self.far += gap > 2 * self.reach
         self.farthest = max(self.farthest, float(gap))
         self.first = self.first if self.count else vis.time
+        self.used = (self.used[0] if self.count else ir.time, ir.time)
         self.last, self.count = vis.time, self.count + 1
         return FramePair(ir, vis)
 
+    def interrupt(self, why: str, last: Fraction) -> None:
+        """Ends it before its end.
+
+        Args:
+            why: What did, as a sentence of a note.
+            last: The visible frame that was the last to be used.
+        """
+        self.why, self.last = why, last
+
     def _gap(self, ir: Frame, vis: Frame) -> Fraction:
         return abs(ir.time + self.offset - vis.time)
+
+    def _long(self, ir: Frame, moment: Fraction) -> int:
+        """Whether an infrared frame is further from a moment than any frame lasts: -1 before it, 1 after it, else 0."""
+        later = ir.time + self.offset - moment
+        return 0 if abs(later) < self.longest - Fraction(1, 1000) else 1 if later > 0 else -1
 
     def _outside(self, near: Frame, vis: Frame, *, first: bool, last: bool) -> bool:
         """Whether a visible frame lies before the first infrared frame or after the end of the last; not in a hole."""
@@ -96,15 +115,29 @@ class Pairing:
             "check --offset"
         )
 
-    def tell(self, note: Note) -> None:
-        """Says what was left out, and what lies far apart."""
+    def tell(self, note: Note, done: str = "fused") -> None:
+        """Says what was left out and why, and what lies far apart.
+
+        Args:
+            note: Called with each line.
+            done: What was done with the pairs.
+        """
         one, two = self.sides
-        cut = self.first > two.begins or not self.whole
-        if self.count and cut:
-            end = f" of {two.seconds:.2f}" if two.seconds else ""
-            note(f"fused {float(self.first):.2f} to {float(self.last):.2f}{end} s of the visible clip, where both run")
+        late = self.first > two.begins
+        if self.count and (self.why or late or self.spare or not self.whole):
+            used = f"{done} {_span(self.first, self.last, two)} of the visible clip"
+            if self.why:
+                note(f"{used}: {'the infrared one begins there, and ' if late else ''}{self.why}")
+            else:
+                also = f" and {_span(*self.used, one)} of the infrared one" if self.spare else ""
+                note(f"{used}{also}, where both run")
         if self.far:
             note(
                 f"{self.far} of {self.count} frames have no infrared frame near in time (up to {self.farthest:.2f} s "
                 f"away): {one.name} has holes; what moves is doubled there"
             )
+
+
+def _span(first: Fraction, last: Fraction, facts: Facts) -> str:
+    """From one frame to another, and the length of the clip if it is known."""
+    return f"{float(first):.2f} to {float(last):.2f}{f' of {facts.seconds:.2f}' if facts.seconds else ''} s"

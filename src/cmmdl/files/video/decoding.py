@@ -126,9 +126,7 @@ class DecodedClip:
             if self.live:
                 self.note(f"{self.name}: the stream ended ({error.strerror})")
                 return
-            raise UnreadableError(
-                f"{self.name} is damaged ({error.strerror}); copy it again from its source"
-            ) from error
+            raise UnreadableError(_broken(self.name, "damaged", error.strerror, piped=self.piped)) from error
 
     def _frames(self) -> Iterator[Any]:
         """Frames as they come out of the decoder; the times of the first packet are kept."""
@@ -236,9 +234,17 @@ def _open(source: str, name: str, *, live: bool) -> Any:
             raise UnreadableError(
                 f"{name} cannot be reached ({reason}); check the address and that it sends"
             ) from error
-        raise UnreadableError(
-            f"{name} is not a video, or is truncated ({reason}); copy it again from its source"
-        ) from error
+        raise UnreadableError(_broken(name, "not a video, or is truncated", reason, piped=is_piped(source))) from error
+
+
+def _broken(name: str, what: str, reason: str | None, *, piped: bool) -> str:
+    """What cannot be read, with the remedy."""
+    if piped:
+        return (
+            f"{name} is {what}, or cannot be read from a pipe ({reason}): most MP4 files have their index at the end; "
+            "give the file itself, or pipe Matroska"
+        )
+    return f"{name} is {what} ({reason}); copy it again from its source"
 
 
 def _video_stream(container: Any, name: str) -> Any:

@@ -138,7 +138,7 @@ def _open(source: str, raw: RawInput, *, colour: bool, first: int | None, max_pi
         return NumberedPictures(source, rate=raw.rate, first=first, max_pixels=max_pixels, note=note)
     suffix = Path(source).suffix.lower()
     if suffix in (".tif", ".tiff") and page_count(Path(source)) > 1:
-        return Pages(source, rate=raw.rate, note=note)
+        return Pages(source, rate=raw.rate, max_pixels=max_pixels, note=note)
     if suffix in IMAGE_SUFFIXES and "://" not in source and Path(source).is_file():
         raise UnusableError(f"{source} is a single picture, not a clip; give two clips, or two pictures")
     return DecodedClip(source, colour=colour, note=note)

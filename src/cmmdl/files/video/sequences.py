@@ -8,8 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from cmmdl.errors import UnreadableError, UserError
-from cmmdl.files.images import MAX_PIXELS, Array, Note, read_image
+import numpy as np
+
+from cmmdl.errors import UnreadableError, UnusableError, UserError
+from cmmdl.files.images import MAX_PIXELS, Array, FilePicture, Note, read_image, read_picture
 from cmmdl.files.video.clip import DEFAULT_RATE, Facts, Frame
 
 PATTERN = re.compile(r"%0?(\d*)d")
@@ -38,12 +40,14 @@ class NumberedPictures:
         self.rate = _rate(pattern, rate, note)
         self.first = self.numbers[0] if first is None else first
         self.max_pixels, self.note = max_pixels, note
-        shape = self._read(self.numbers[0]).shape
+        first_one = read_picture(self.paths[self.numbers[0]], max_pixels=max_pixels)
+        shape = first_one.array.shape
         span = self.numbers[-1] - self.first + 1
         self.facts = Facts(
             pattern,
             shape[0],
             shape[1],
+            white=first_one.white,
             rate=self.rate,
             time_base=1 / self.rate,
             count=len(self.numbers),
@@ -67,27 +71,32 @@ class NumberedPictures:
 
 
 class Pages:
-    """A TIFF file of many pages, as a `cmmdl.files.video.clip.Clip`.
+    """A TIFF file of many pages, as a `cmmdl.files.video.clip.Clip`; each is read as the file of a picture is.
 
     Args:
         path: The file.
         rate: Frames a second; None takes 25 and says so.
+        max_pixels: Largest page that is read.
         note: Called with a line about anything worth knowing.
 
     Raises:
-        UserError: If it is no TIFF file, or its pages differ in size.
+        UserError: If it is no TIFF file, its pages differ in size, or hold what is no picture.
     """
 
-    def __init__(self, path: str, *, rate: Fraction | None, note: Note) -> None:
-        self.path, self.rate = path, _rate(path, rate, note)
+    def __init__(self, path: str, *, rate: Fraction | None, max_pixels: int = MAX_PIXELS, note: Note) -> None:
+        self.path, self.rate, self.max_pixels = path, _rate(path, rate, note), max_pixels
         self.file = _open_tiff(path)
-        first = self.file.pages[0].asarray()
-        self.shape = first.shape
+        self.file.pages.useframes = False  # else later pages lack their tags
+        first = self._read(0)
+        self.shape, self.dtype = first.array.shape, first.array.dtype
+        for line in first.notes.values():
+            note(line)
         count = len(self.file.pages)
         self.facts = Facts(
             path,
-            first.shape[0],
-            first.shape[1],
+            self.shape[0],
+            self.shape[1],
+            white=first.white,
             rate=self.rate,
             time_base=1 / self.rate,
             count=count,
@@ -108,13 +117,32 @@ class Pages:
         self.file.close()
 
     def _page(self, index: int) -> Array:
+        pixels = self._read(index).array
+        if (pixels.shape, pixels.dtype) != (self.shape, self.dtype):
+            one, other = (f"{shape[1]}x{shape[0]} {kind}" for shape, kind in self._kinds(pixels))
+            raise UnreadableError(f"{self.path}: page {index + 1} is {one}, the first {other}; save them alike")
+        return pixels
+
+    def _kinds(self, pixels: Array) -> list[tuple[tuple[int, ...], str]]:
+        """Size and type of a page and of the first one; colour is told from grey."""
+        kinds = ((pixels.shape, pixels.dtype), (self.shape, self.dtype))
+        return [(shape, f"{'RGB ' if len(shape) == 3 else ''}{dtype}") for shape, dtype in kinds]
+
+    def _read(self, index: int) -> FilePicture:
+        from cmmdl.files.tiff import page_needs_pillow, read_page
+
         try:
-            pixels: Array = self.file.pages[index].asarray()
+            page = self.file.pages[index]
+            if page_needs_pillow(page):
+                raise UnreadableError(f"{self.path} holds printing, Lab or subsampled colours; save its pages as RGB")
+            picture = read_page(Path(self.path), page, self.max_pixels)
+        except UserError as error:
+            raise type(error)(f"page {index + 1} of {error}") from error
         except Exception as error:  # decoders raise anything on broken data
             raise UnreadableError(f"{self.path}: page {index + 1} is damaged; copy it again from its source") from error
-        if pixels.shape != self.shape:
-            raise UnreadableError(f"{self.path}: page {index + 1} is {pixels.shape}, the first {self.shape}")
-        return pixels
+        if picture.array.dtype.kind == "f" and not np.isfinite(picture.array).all():
+            raise UnusableError(f"{self.path}: page {index + 1} contains NaN or infinite values; replace them first")
+        return picture
 
 
 def numbered(pattern: str) -> dict[int, Path]:
