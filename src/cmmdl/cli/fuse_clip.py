@@ -149,12 +149,11 @@ ONLY_PICTURES = (
         "split",
         "pip",
         "range_from",
-        "invert_ir",
         "shard",
         "ray",
         "workers",
     ),
-    *("emissivity", "distance", "reflected", "humidity", "strength", "share"),
+    *("emissivity", "distance", "reflected", "humidity"),
 )
 """Options that clips do not have."""
 
@@ -166,6 +165,7 @@ def check_no_pictures(options: dict[str, Any]) -> None:
         UsageError: If one was given.
     """
     given = [name for name in ONLY_PICTURES if options.get(name) not in (None, False, ())]
+    given += ["ir_palette"] if options["ir_palette"] not in ("auto", "none") else []
     if given:
         raise UsageError(f"--{given[0].replace('_', '-')} is for pictures, and these are clips; leave it out")
     options.update(ir_palette=None, split=None, pip=None)
