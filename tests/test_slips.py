@@ -371,12 +371,9 @@ class TestClips:
 
         for seconds, name in ((1.5, "whole.mp4"), (1.51, "short.mp4")):
             clip: Any = SimpleNamespace(
-                facts=SimpleNamespace(seconds=seconds, rate=Fraction(3)),
-                live=False,
-                name=name,
-                closed=False,
+                facts=SimpleNamespace(seconds=seconds, rate=Fraction(3)), live=False, name=name, closed=False,
                 lasts=Fraction(1, 3),
-            )
+            )  # fmt: skip
             if name == "whole.mp4":
                 DecodedClip._check_end(clip, Fraction(0))
             else:
@@ -441,10 +438,8 @@ class TestClips:
         from cmmdl.files.video.decoding import DecodedClip
 
         notes = list[str]()
-        frames = [
-            SimpleNamespace(height=6, width=8, pts=pts, duration=1, time_base=Fraction(1, 100))
-            for pts in (20, None, 3, 4)
-        ]
+        shape = {"height": 6, "width": 8, "duration": 4}
+        frames = [SimpleNamespace(pts=pts, time_base=Fraction(1, 100), **shape) for pts in (20, None, 3, 4)]
         clip: Any = SimpleNamespace(
             name="a.mp4", first=frames[0], _from=lambda first: iter(frames), _pixels=lambda frame: GREY,
             facts=SimpleNamespace(rate=Fraction(25)), origin=Fraction(0), note=notes.append,
