@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,8 +39,8 @@ def bench_video(options: dict[str, Any], json_file: Path | None, markdown_file: 
         tile=options["tile"],
     )
     with TemporaryDirectory(prefix="cmmdl-bench-") as folder:
-        width, height = parse_size(options["sizes"][0])
-        ir, vis = options["clip"] or draw_clips(Path(folder), width, height, options["frames"])
+        ir, vis = options["clip"] or draw_clips(Path(folder), *parse_size(options["sizes"][0]), options["frames"])
+        width, height = _size(str(vis))
         times = measure_video(fuser, ir, vis, Path(folder) / "fused.mp4", steady=options["steady"])
     click.echo(f"{fuser.backend.describe()}, {'steady, ' if options['steady'] else ''}{width}x{height}")
     click.echo(table(times))
@@ -47,6 +48,14 @@ def bench_video(options: dict[str, Any], json_file: Path | None, markdown_file: 
         found = asdict(times) | {"bound": times.bound, "ratio": times.ratio, "machine": str(machine())}
         write_bytes(json_file, (json.dumps(found, indent=1) + "\n").encode())
     return DONE
+
+
+def _size(clip: str) -> tuple[int, int]:
+    """Width and height of its frames."""
+    from cmmdl.files.video.opening import open_clip
+
+    with closing(open_clip(clip, note=lambda text: None)) as opened:
+        return opened.facts.width, opened.facts.height
 
 
 def _first(given: tuple[Any, ...], default: Any) -> Any:

@@ -99,7 +99,7 @@ def command(
     workers: int | None,
     offset: float | None,
     every: int | None,
-    fps: float | None,
+    fps: Any,
     ir_range: str,
     vis_range: str | None,
     strict: bool,

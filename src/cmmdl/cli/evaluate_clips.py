@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cmmdl.cli.rates import RATES
 from cmmdl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ def clip_score_options(command: Command) -> Command:
         ),
         click.option(
             "--fps",
-            type=click.FloatRange(0, min_open=True),
-            help="Clips: frames a second of numbered pictures and pages  [default: 25]",
+            type=RATES,
+            metavar="RATE",
+            help="Clips: frames a second of numbered pictures and pages; if they differ: 9,25 (infrared, the others)  "
+            "[default: 25]",
         ),
     ):
         command = option(command)
@@ -76,7 +79,6 @@ def score_clips(
     """
     from tqdm import tqdm
 
-    from cmmdl.cli.fuse_clip import rate_of
     from cmmdl.evaluate.clips import evaluate_clips
 
     if protocol["baselines"]:
@@ -89,7 +91,7 @@ def score_clips(
             str(vis),
             every=options["every"],
             offset=options["offset"] or 0.0,
-            rate=rate_of(options["fps"]),
+            rate=options["fps"],
             progress=bar.update,
             **asked,
         )

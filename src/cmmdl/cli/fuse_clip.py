@@ -13,12 +13,11 @@ import click
 from cmmdl.cli.exit_codes import DONE, INTERRUPTED, TERMINATED
 from cmmdl.cli.fuse_ending import say_json
 from cmmdl.cli.notes import Notes
+from cmmdl.cli.rates import RATES
 from cmmdl.errors import UsageError, UserError
 from cmmdl.files.notes import ResultNote
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from cmmdl.files.video.clip import Clip, Facts
     from cmmdl.files.video.codecs import Encoding
     from cmmdl.files.video.opening import RawInput
@@ -103,8 +102,10 @@ def clip_options(command: Command) -> Command:
             ),
             click.option(
                 "--fps",
-                type=click.FloatRange(0, min_open=True),
-                help="Clips: frames a second of raw frames, numbered pictures and pages  [default: 25]",
+                type=RATES,
+                metavar="RATE",
+                help="Clips: frames a second of raw frames, numbered pictures and pages; if both sides differ: "
+                "9,25 (infrared, visible)  [default: 25]",
             ),
             click.option(
                 "--size", type=_Size(), metavar="WxH", help="Clips: size of raw frames on standard input (-)."
@@ -148,12 +149,11 @@ ONLY_PICTURES = (
         "split",
         "pip",
         "range_from",
-        "invert_ir",
         "shard",
         "ray",
         "workers",
     ),
-    *("emissivity", "distance", "reflected", "humidity", "strength", "share"),
+    *("emissivity", "distance", "reflected", "humidity"),
 )
 """Options that clips do not have."""
 
@@ -165,6 +165,7 @@ def check_no_pictures(options: dict[str, Any]) -> None:
         UsageError: If one was given.
     """
     given = [name for name in ONLY_PICTURES if options.get(name) not in (None, False, ())]
+    given += ["ir_palette"] if options["ir_palette"] not in ("auto", "none") else []
     if given:
         raise UsageError(f"--{given[0].replace('_', '-')} is for pictures, and these are clips; leave it out")
     options.update(ir_palette=None, split=None, pip=None)
@@ -280,18 +281,7 @@ def _opened(
 def _raw(options: dict[str, Any]) -> RawInput:
     from cmmdl.files.video.opening import RawInput
 
-    return RawInput(options["size"], options["pixel"], rate_of(options["fps"]))
-
-
-def rate_of(fps: float | None) -> Fraction | None:
-    """Frames a second as a fraction: 29.97 is 30000/1001."""
-    from fractions import Fraction
-
-    if fps is None:
-        return None
-    ntsc = Fraction(round(fps * 1001 / 1000) * 1000, 1001)
-    exact = abs(float(ntsc) - fps) >= 0.006 or fps == round(fps)
-    return Fraction(fps).limit_denominator(1000) if exact else ntsc
+    return RawInput(options["size"], options["pixel"], *(options["fps"] or ()))
 
 
 def _encoding(options: dict[str, Any]) -> Encoding:

@@ -37,7 +37,7 @@ class ClipEvaluation:
 
     Attributes:
         scores: The metrics of every Nth frame; its pictures are named by their times.
-        steadiness: Of each method, and of ``ir`` and ``vis``.
+        steadiness: Of each method, and of ``ir`` and ``vis``; a method of such a name is ``ir (fused)`` there.
         frames: How many there were.
         every: N of the metrics.
         warped_every: N of the warping error.
@@ -72,7 +72,7 @@ def evaluate_clips(
     stretch: bool = False,
     every: int | None = None,
     offset: float = 0.0,
-    rate: Fraction | None = None,
+    rate: tuple[Fraction, Fraction] | None = None,
     ir_range: Given = "auto",
     vis_range: Given = None,
     note: Note,
@@ -92,7 +92,7 @@ def evaluate_clips(
             warping error.
         every: Metrics and warping error of every so many frames; None chooses by the length of the clip.
         offset: Seconds by which the infrared clip was started after the visible one.
-        rate: Frames a second of numbered pictures and pages.
+        rate: Frames a second of numbered pictures and pages: of the infrared clip, and of the others.
         ir_range: Infrared values that mean black and white, for the whole clip.
         vis_range: The same of the visible clip.
         note: Called with a line about anything worth knowing.
@@ -103,8 +103,9 @@ def evaluate_clips(
     """
     _, names = chosen(convention, metrics)
     with ExitStack() as stack:
-        one, two = open_pair(ir, vis, RawInput(rate=rate), note=note)
-        fused = {name: open_clip(path, RawInput(rate=rate), note=note) for name, path in methods.items()}
+        raw = RawInput(None, None, *(rate or ()))
+        one, two = open_pair(ir, vis, raw, note=note)
+        fused = {name: open_clip(path, raw.of_vis(), note=note) for name, path in methods.items()}
         for clip in (one, two, *fused.values()):
             stack.enter_context(closing(clip))
         ranges = fixed_range(one, ir_range, "ir", note), fixed_range(two, vis_range, "vis", note)
@@ -113,12 +114,12 @@ def evaluate_clips(
         steadily, scored = Steadily(warped), dict[str, dict[str, dict[str, float]]]()
         pairing = Pairing(one.frames(), two.frames(), (one.facts, two.facts), offset)
         total = 0
-        for total, moment in enumerate(_moments(pairing, fused, ranges), 1):
-            steadily.add({"ir": _luma(moment.ir), "vis": _luma(moment.vis)} | _lumas(moment.fused))
+        for total, moment in enumerate(_moments(pairing, fused, ranges, note), 1):
+            steadily.add({"ir": _luma(moment.ir), "vis": _luma(moment.vis)} | _rows(moment.fused))
             if (total - 1) % nth == 0:
                 scored[f"{float(moment.time):.3f}"] = _scores(moment, convention, names, stretch=stretch)
             progress()
-        pairing.tell(note)
+        pairing.tell(note, "scored")
     if not scored:
         raise UserError("no fused frame lies where both sources run; check that the clips belong together")
     result = Evaluation(
@@ -186,7 +187,7 @@ def _count(ir: Facts, vis: Facts) -> int:
     return round((vis.seconds or 0) * float(vis.rate or 25))
 
 
-def _moments(pairing: Pairing, fused: Mapping[str, Clip], ranges: tuple[Given, Given]) -> Iterator[_Moment]:
+def _moments(pairing: Pairing, fused: Mapping[str, Clip], ranges: tuple[Given, Given], note: Note) -> Iterator[_Moment]:
     """What belongs together, in 8-bit levels."""
     sources = iter(pairing)
     first = next(sources, None)
@@ -194,18 +195,38 @@ def _moments(pairing: Pairing, fused: Mapping[str, Clip], ranges: tuple[Given, G
         return
     followed = {name: _Followed(clip, first.vis.time) for name, clip in fused.items()}
     pair: FramePair | None = first
+    whole, last = _Unpadded(note), first.vis.time
     while pair is not None:
         frames = {name: follow.at(pair.vis.time) for name, follow in followed.items()}
-        if any(follow.ended for follow in followed.values()):
+        if ended := [name for name, follow in followed.items() if follow.ended]:
+            pairing.interrupt(f"{ended[0]} ends there", last)
             return
         if all(frame is not None for frame in frames.values()):
+            last, vis = pair.vis.time, _levels(pair.vis, pairing.sides[1], "vis", ranges[1])
+            levels = {name: _levels(frame, fused[name].facts, "vis", "type") for name, frame in frames.items() if frame}
             yield _Moment(
-                pair.vis.time,
+                last,
                 _levels(pair.ir, pairing.sides[0], "ir", ranges[0]),
-                _levels(pair.vis, pairing.sides[1], "vis", ranges[1]),
-                {name: _levels(frame, fused[name].facts, "vis", "type") for name, frame in frames.items() if frame},
+                vis,
+                {name: whole(name, frame, vis) for name, frame in levels.items()},
             )
         pair = next(sources, None)
+
+
+class _Unpadded:
+    """Cuts the row and the column off that codecs of even sides add to odd ones; says so once of each clip."""
+
+    def __init__(self, note: Note) -> None:
+        self.note, self.told = note, set[str]()
+
+    def __call__(self, name: str, fused: Levels, vis: Levels) -> Levels:
+        (height, width), size = vis.shape[:2], fused.shape[:2]
+        if size == (height, width) or size != (height + height % 2, width + width % 2):
+            return fused
+        if name not in self.told:
+            self.note(f"{name} is padded to even sides, {size[1]}x{size[0]}: only {width}x{height} are scored")
+        self.told.add(name)
+        return np.ascontiguousarray(fused[:height, :width])
 
 
 class _Followed:
@@ -240,8 +261,9 @@ def _luma(levels: Levels) -> Levels:
     return levels if levels.ndim == 2 else np.rint(levels @ np.array([RED, GREEN, BLUE])).astype(np.uint8)
 
 
-def _lumas(pictures: Mapping[str, Levels]) -> dict[str, Levels]:
-    return {name: _luma(levels) for name, levels in pictures.items()}
+def _rows(pictures: Mapping[str, Levels]) -> dict[str, Levels]:
+    """Lumas by the names of their rows, none of which is that of a source."""
+    return {f"{name} (fused)" if name in ("ir", "vis") else name: _luma(levels) for name, levels in pictures.items()}
 
 
 def _scores(moment: _Moment, convention: str, names: list[str], *, stretch: bool) -> dict[str, dict[str, float]]:

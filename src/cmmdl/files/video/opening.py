@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -56,11 +56,17 @@ class RawInput:
         size: Width and height of raw frames.
         pixel: Their format, a name of `cmmdl.files.video.raw.LAYOUTS`; None if a container is piped.
         rate: Frames a second of raw frames, numbered pictures and pages.
+        vis_rate: The same of the visible side, where it differs.
     """
 
     size: tuple[int, int] | None = None
     pixel: str | None = None
     rate: Fraction | None = None
+    vis_rate: Fraction | None = None
+
+    def of_vis(self) -> RawInput:
+        """How the visible side is read."""
+        return replace(self, rate=self.vis_rate or self.rate)
 
 
 def is_clip(source: str | Path) -> bool:
@@ -99,8 +105,8 @@ def open_pair(
     opened: list[Clip] = []
     with ThreadPoolExecutor(2) as pool:
         sides = [
-            pool.submit(_open, side, raw, colour=colour, first=first, max_pixels=max_pixels, note=note)
-            for side, colour in ((ir, ir_colour), (vis, True))
+            pool.submit(_open, side, own, colour=colour, first=first, max_pixels=max_pixels, note=note)
+            for side, own, colour in ((ir, raw, ir_colour), (vis, raw.of_vis(), True))
         ]
     try:
         opened = [side.result() for side in sides]
