@@ -70,6 +70,14 @@ def test_other_avi_files(tmp_path: Path, codec: str) -> None:
     assert [float(frame.time) for frame in read(tmp_path / "ir.avi")] == times(25, 1)
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mjpeg"])
+def test_frames_that_an_avi_dropped_leave_a_hole(tmp_path: Path, codec: str) -> None:
+    moments = [moment for number, moment in enumerate(times(25, 1)) if number not in range(10, 14)]
+    pixel = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    write_clip(tmp_path / "ir.avi", moments, infrared=True, codec=codec, pixel=pixel)
+    assert [float(frame.time) for frame in read(tmp_path / "ir.avi")] == pytest.approx(moments, abs=0.0011)
+
+
 def test_a_whole_avi_pairs_frame_by_frame(tmp_path: Path) -> None:
     write_clip(tmp_path / "ir.avi", times(25, 1), infrared=True)
     write_clip(tmp_path / "vis.mp4", times(25, 1), infrared=False)
