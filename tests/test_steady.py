@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cmmdl.evaluate.steadiness import Steadily, agrees, moved, spatial_frequency
-from cmmdl.fusion.steady import Motion, Steady, Still, agreement, is_cut, motion, scene_of
+from cmmdl.fusion.steady import Motion, Steady, Still, agreement, edges_lost, is_cut, motion, scene_of
 
 H, W = 96, 128
 
@@ -158,3 +158,12 @@ def test_luma_step_and_error_of_known_clips() -> None:
     assert found["fused"].warping_error == pytest.approx(4, abs=0.3)
     assert found["fused"].luma_step == pytest.approx(4, abs=0.1)
     assert steadily.share > 0.9
+
+
+def test_edges_count_in_the_levels_that_are_written() -> None:
+    noise = np.random.default_rng(3).uniform(-0.4, 0.4, (64, 80)).astype(np.float32)
+    step = np.where(np.arange(80) < 40, 60, 180).astype(np.float32) * np.ones((64, 1), np.float32)
+    sources = (step / 255, step[:, ::-1].copy() / 255)
+    frame = Still((step + noise) / 255, *sources, scene_of(*sources))
+    assert edges_lost(frame, step / 255, 0) == 0, "noise of less than a level is in no file"
+    assert edges_lost(frame, np.full_like(step, 120 / 255), 0) > 0.1, "the step is gone"

@@ -232,7 +232,7 @@ class Steady:
 
 
 def edges_lost(frame: Still, shown: Floats, quarter: int) -> float:
-    """The part of Qabf that a quarter of a steadied frame has lost."""
+    """The part of Qabf that a quarter of a steadied frame has lost, in the 8-bit levels that are written."""
     import torch
 
     from cmmdl.metrics.gradients import qabf

@@ -363,8 +363,7 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _a_teacher_teaches(self) -> TrainConfig:
-        parts = self.loss.terms, self.loss.start, *(phase.terms or {} for phase in self.phases)
-        weighted = any(terms.get(TAUGHT) for terms in parts)
+        weighted = self._ever_weights(TAUGHT)
         if weighted and self.loss.teacher is None:
             raise ValueError(f"loss.terms has a weight on {TAUGHT}: name the weights to learn from, loss.teacher")
         if self.loss.teacher is not None and not weighted:
@@ -373,15 +372,17 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _crops_are_large_enough(self) -> TrainConfig:
-        vif = any(
-            terms.get("vif") for terms in (self.loss.terms, self.loss.start, *(p.terms or {} for p in self.phases))
-        )
-        least = 2 * self.loss.margin + (VIF_SIDE if vif else 16)
+        least = 2 * self.loss.margin + (VIF_SIDE if self._ever_weights("vif") else 16)
         if self.data.crop < least:
             raise ValueError(f"data.crop must be at least {least} with these loss terms and loss.margin")
         if any(phase.crop and phase.crop < least for phase in self.phases):
             raise ValueError(f"phases: each crop must be at least {least} with these loss terms and loss.margin")
         return self
+
+    def _ever_weights(self, term: str) -> bool:
+        """Whether some part of the run has a weight on a term of the loss."""
+        parts = self.loss.terms, self.loss.start, *(phase.terms or {} for phase in self.phases)
+        return any(terms.get(term) for terms in parts)
 
     @model_validator(mode="after")
     def _phases_are_in_order(self) -> TrainConfig:

@@ -15,13 +15,10 @@ from cmmdl.files.notes import ResultNote, UndoneNote
 from cmmdl.files.video.clip import DEFAULT_RATE, Facts, import_av
 from cmmdl.files.video.codecs import FORMATS, Codec
 from cmmdl.files.video.matroska import set_aspect
-from cmmdl.files.video.tracks import Beside, Tracks, kept_tags
+from cmmdl.files.video.tracks import WITH_HANDLERS, Beside, Tracks, kept_tags
 
 if TYPE_CHECKING:
     from cmmdl.files.video.encoding import Stamps
-
-WITH_HANDLERS = (".mp4", ".m4v", ".mov")
-"""Containers of the family of QuickTime."""
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Errors that leaving out sound does not mend."""

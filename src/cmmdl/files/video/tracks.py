@@ -28,6 +28,9 @@ ANEW = {".webm": "libopus"}
 LOSSLESS = {".mkv": "flac", ".mov": "alac"}
 """What sound becomes that has lost nothing so far."""
 
+WITH_HANDLERS = (".mp4", ".m4v", ".mov")
+"""Containers of the family of QuickTime."""
+
 BY_COUNT = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 """The usual layout of so many channels."""
 
@@ -231,6 +234,6 @@ def kept_tags(metadata: dict[str, str], suffix: str) -> dict[str, str]:
     kept: dict[str, str] = {name: told[name] for name in ("language", "title") if name in told}
     if "name" in told:
         kept.setdefault("title", told["name"])
-    if "handler_name" in told and suffix in (".mp4", ".m4v", ".mov"):
+    if "handler_name" in told and suffix in WITH_HANDLERS:
         kept["handler_name"] = told["handler_name"]
     return kept
