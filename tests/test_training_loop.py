@@ -13,9 +13,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cmmdl.errors import UserError
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
-from cmmdl.training import loop
+from cmmdl.training import loop, losses
 from cmmdl.training import step as one_step
 from cmmdl.training.checkpoint import newest_checkpoint, save_checkpoint
+from cmmdl.training.data import Crops
 from cmmdl.training.setup import build_network, mixed_precision
 from cmmdl.training.validation import total, validation_pairs
 from cmmdl.weights.loading import load_model, read_header
@@ -138,9 +139,14 @@ def test_the_border_may_differ_from_that_of_the_initial_weights(pairs: Path, tmp
 def test_a_student_comes_near_its_teacher_and_resumes(pairs: Path, tmp_path: Path) -> None:
     small = "model={architecture = 'cmmdl-rt', width = 8, spectrum = 8}"
     settings = [small, "loss.teacher=max", "loss.terms={taught = 100.0}", "run.log_every=1", "run.steps=30"]
-    whole = loop.train(tiny_config(tmp_path / "whole", pairs, *settings))
+    config = tiny_config(tmp_path / "whole", pairs, *settings)
+    whole = loop.train(config)
     lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     distances = [line["taught"] for line in lines if line["kind"] == "train"]
+    crops = Crops(config.data, config.run.seed)
+    ir, vis = (torch.stack([crops[n][side] for n in range(config.data.batch)]) for side in ("ir", "vis"))
+    begun = losses.taught((ir + vis) / 2, torch.maximum(ir, vis)).mean()  # the small network begins with the mean
+    assert distances[0] == pytest.approx(float(begun), rel=1e-4)
     assert max(distances[-5:]) < 0.5 * distances[0]
     assert [line["loss"] for line in lines if line["kind"] == "train"] == pytest.approx(
         [100 * d for d in distances], rel=1e-4
