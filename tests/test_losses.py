@@ -145,6 +145,14 @@ def test_brightness_is_of_blocks_and_leaves_their_structure_free() -> None:
     assert losses.brightness(stripes + 0.1, mri, pet).item() == 0, "brighter is not its business"
 
 
+def test_brightness_asks_for_a_share_of_the_way_from_the_first_source() -> None:
+    mri, pet = torch.full((1, 1, 16, 16), 0.2), torch.full((1, 1, 16, 16), 0.1)
+    pet[..., :8, :8] = 0.6
+    assert losses.brightness(mri, mri, pet, share=0.5).item() == pytest.approx(0.2 / 4)
+    _, terms = losses.fusion_loss(mri, mri, pet, {"brightness": 1.0}, targets={"brightness": 0.25})
+    assert terms["brightness"].item() == pytest.approx(0.1 / 4)
+
+
 def test_overshoot_is_of_blocks_beyond_both_sources() -> None:
     ir, vis = torch.full((1, 1, 16, 16), 0.8), torch.full((1, 1, 16, 16), 0.2)
     assert losses.overshoot(torch.full_like(ir, 0.5), ir, vis).item() == 0

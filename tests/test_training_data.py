@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,20 +137,19 @@ def test_sources_are_drawn_by_weight(tmp_path: Path) -> None:
     assert 8 < rare < 36
 
 
-def test_crops_say_which_terms_their_source_is_without(tmp_path: Path) -> None:
-    folders = [write_pairs(tmp_path / name, 1) for name in ("real", "drawn")]
-    without = [(), ("en", "sd")]
-    sources = tuple(
-        Source(ir=f / "ir", vis=f / "vis", without=terms) for f, terms in zip(folders, without, strict=True)
-    )
+def test_crops_say_how_much_each_term_counts_for_their_source(tmp_path: Path) -> None:
+    kinds: dict[str, dict[str, Any]] = {"real": {"factors": {"vif": 0.5, "en": 2}}, "drawn": {"without": ("en", "sd")}}
+    expected = {"real": {"vif": 0.5, "en": 2.0}, "drawn": {"en": 0.0, "sd": 0.0}}
+    folders = {name: write_pairs(tmp_path / name, 1) for name in kinds}
+    sources = tuple(Source(ir=folders[name] / "ir", vis=folders[name] / "vis", **kinds[name]) for name in kinds)
     data = Crops(DataConfig(sources=sources, crop=16), 0)
     seen = set()
     for crop in (data[n] for n in range(20)):
-        drawn = str(tmp_path / "drawn") in crop["name"]
-        missing = {name for name, count in zip(TERMS, crop["counts"].tolist(), strict=True) if count == 0}
-        assert missing == ({"en", "sd"} if drawn else set())
-        seen.add(drawn)
-    assert seen == {True, False}
+        name = "drawn" if str(tmp_path / "drawn") in crop["name"] else "real"
+        unlike = {name: count for name, count in zip(TERMS, crop["counts"].tolist(), strict=True) if count != 1}
+        assert unlike == expected[name]
+        seen.add(name)
+    assert seen == set(kinds)
 
 
 def test_masks_come_along(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from cmmdl.files.ranges import parse_range
 from cmmdl.models.cmmdl import CMMDLConfig
 from cmmdl.models.networks import NETWORKS
 from cmmdl.models.rt import CMMDLRTConfig
-from cmmdl.training.losses import FINE, SPREAD, TAUGHT, TERMS
+from cmmdl.training.losses import BRIGHTNESS, FINE, SPREAD, TAUGHT, TERMS
 
 AtLeast0 = Annotated[int, Field(ge=0)]
 AtLeast1 = Annotated[int, Field(ge=1)]
@@ -56,6 +56,8 @@ def _known(names: tuple[str, ...]) -> AfterValidator:
 
 
 TermNames = Annotated[tuple[str, ...], _known(TERMS)]
+Weights = Annotated[dict[str, float], _known(TERMS)]
+Factors = Annotated[dict[str, NotNegative], _known(TERMS)]
 
 
 class Source(Section):
@@ -77,6 +79,7 @@ class Source(Section):
         vis_range: The same of visible pictures; by default ``type``, with a note where they hardly use it.
         without: Terms of the loss that do not count for crops of this source, such as ``en`` for drawn skies that are
             to be as plain as they are.
+        factors: How much single terms count for crops of this source beside their weight, instead of 1.
     """
 
     ir: Path
@@ -90,6 +93,7 @@ class Source(Section):
     ir_range: str = "auto"
     vis_range: str | None = None
     without: TermNames = ()
+    factors: Factors = {}
 
     @model_validator(mode="after")
     def _ranges_are_ranges(self) -> Source:
@@ -98,8 +102,7 @@ class Source(Section):
         return self
 
 
-Weights = Annotated[dict[str, float], _known(TERMS)]
-Targets = Annotated[dict[str, float], _known((*SPREAD, FINE))]
+Targets = Annotated[dict[str, float], _known((*SPREAD, FINE, BRIGHTNESS))]
 
 
 def _is_device(name: str) -> str:
@@ -155,7 +158,8 @@ class LossConfig(Section):
     Attributes:
         terms: Weight of each term.
         teacher: Weights of the network whose results ``taught`` compares with: a name of ``cmmdl models`` or a file.
-        targets: Where single metric terms stop pulling, instead of ``cmmdl.training.losses.TARGETS``.
+        targets: Where single metric terms stop pulling, instead of ``cmmdl.training.losses.TARGETS``; of ``brightness``
+            the share of the way from infrared (or MRI) to the brighter source, by default 1, all of it.
         mi_bins: Bins of the soft histogram of ``mi``: few see the rough course of it, 256 what MI itself sees.
         margin: Outermost pixels of a crop that the metric terms leave out, see ``cmmdl.training.losses.fusion_loss``.
         start: Weights of the first steps; unused while ``hold`` and ``blend`` are 0.

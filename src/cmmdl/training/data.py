@@ -170,7 +170,7 @@ class Crops(Dataset[dict[str, Any]]):
         self.ranges = [[rule.describe() for rule in pairs[0].ranges] for pairs in self.pairs]
         weights = np.array([source.weight for source in config.sources])
         self._chances = weights / weights.sum()
-        self._counts = [torch.tensor([float(term not in one.without) for term in TERMS]) for one in config.sources]
+        self._counts = [torch.tensor([counts_for(one, term) for term in TERMS]) for one in config.sources]
         self._keep_in_memory(config.memory_mb * 2**20)
 
     def _keep_in_memory(self, budget: int) -> None:
@@ -197,8 +197,8 @@ class Crops(Dataset[dict[str, Any]]):
         """A crop by its number, or its number and side in pixels; the side is ``data.crop`` if it is not given.
 
         Returns:
-            ``ir``, ``vis`` and ``mask`` as ``(1, side, side)`` float32 in [0, 1], ``counts`` with 0 for each of
-            `cmmdl.training.losses.TERMS` that its source is without and 1 for the others, and its ``name``.
+            ``ir``, ``vis`` and ``mask`` as ``(1, side, side)`` float32 in [0, 1], ``counts`` with a factor for each of
+            `cmmdl.training.losses.TERMS`, and its ``name``.
         """
         number, size = numbered if isinstance(numbered, tuple) else (numbered, self.config.crop)
         rng = np.random.default_rng([self.seed, number])
@@ -246,6 +246,11 @@ def _try_load(pair: TrainingPair) -> Planes | UserError:
         return pair.load()
     except UserError as error:
         return error
+
+
+def counts_for(source: Source, term: str) -> float:
+    """How much a term of the loss counts for crops of a source, beside its weight."""
+    return 0.0 if term in source.without else source.factors.get(term, 1.0)
 
 
 def short_list(items: list[str], most: int = 5) -> str:

@@ -26,6 +26,9 @@ TAUGHT = "taught"
 FINE = "ssim_fine"
 """The metric term of SSIM as some evaluators compute it, with constants for a range of 2 grey levels."""
 
+BRIGHTNESS = "brightness"
+"""The term whose target is a share of the way to the brighter source."""
+
 TARGETS = {"ssim": 2.0, FINE: 2.0, "qabf": 1.0, "vif": 2.0, "scd": 2.0, "mi": 4.0, "en": 0.0, "sd": 0.0, "sf": 0.0}
 """Where each metric term stops pulling: a value of the metric, for EN, SD and SF a margin over the better source."""
 
@@ -170,16 +173,24 @@ def intensity_max(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
     return (fused - torch.maximum(ir, vis)).abs().flatten(1).mean(1)
 
 
-def brightness(fused: Tensor, ir: Tensor, vis: Tensor, *, scale: int = 8) -> Tensor:
+def brightness(fused: Tensor, ir: Tensor, vis: Tensor, *, scale: int = 8, share: float = 1.0) -> Tensor:
     """How far blocks of ``scale`` x ``scale`` pixels are darker on average than the brighter source.
 
     Unlike `intensity_max` it leaves the structure inside a block to the other terms: what is active in a smooth PET
     picture lifts the detail of the MRI instead of replacing it.
 
+    Args:
+        fused: ``(B, 1, H, W)`` in [0, 1].
+        ir: Same shape and range.
+        vis: Same shape and range.
+        scale: Side of the blocks in pixels.
+        share: Of the way from ``ir`` to the brighter source that is asked for.
+
     Returns:
         ``(B,)``, not below 0.
     """
-    target, mean = (F.avg_pool2d(x, scale, ceil_mode=True) for x in (torch.maximum(ir, vis), fused))
+    target = ir + share * F.relu(vis - ir)
+    target, mean = (F.avg_pool2d(x, scale, ceil_mode=True) for x in (target, fused))
     return F.relu(target - mean).flatten(1).mean(1)
 
 
@@ -402,7 +413,7 @@ DIRECT = {
     "gradient_coarse": gradient_coarse,
     "rims": rims,
     "intensity_max": intensity_max,
-    "brightness": brightness,
+    BRIGHTNESS: brightness,
     "overshoot": overshoot,
     "halos": halos,
     "even": even,
@@ -438,7 +449,7 @@ def fusion_loss(
         mask: Saliency mask for ``intensity``.
         by: What the teacher of ``taught`` made of the sources; same shape as they.
         counts: ``(B, len(TERMS))``: how much each term counts for each picture, beside its weight; None counts all.
-        targets: Replaces single entries of ``TARGETS``.
+        targets: Replaces single entries of ``TARGETS``; of ``brightness`` its ``share``.
         mi_bins: See `metric_term`.
         margin: Outermost pixels that the metric terms and ``taught`` leave out. A few extreme pixels in a corner, where
             padding tells the network to be, raise SF, SD and the range of a small crop at no cost. ``frame`` watches
@@ -471,6 +482,8 @@ def fusion_loss(
                 if by is None:
                     raise ValueError("the term taught needs what the teacher made")
                 terms[name] = taught(inner[0], within(by.float()))
+            elif name == BRIGHTNESS:
+                terms[name] = brightness(*images, share=targets.get(name, 1.0))
             elif name in DIRECT:
                 terms[name] = DIRECT[name](*images)
             else:
