@@ -95,7 +95,7 @@ def test_average_is_the_weighted_mean_of_every_parameter(tmp_path: Path) -> None
     [
         (["cmmdl-ivf", "cmmdl-rt"], "one architecture and configuration"),
         (["mean", "max"], "has no weights to average"),
-        (["cmmdl-rt", "cmmdl-mif"], "one architecture and configuration"),
+        (["cmmdl-rt", "cmmdl-mif-rt"], "one architecture and configuration"),
         (["cmmdl-rt", "cmmdl-rt", "--share", "1"], "2 weights and 1 --share"),
         (["cmmdl-rt", "cmmdl-rt", "--share", "0.5", "--share", "0.6"], "add up to 1"),
         (["cmmdl-rt", "nowhere.safetensors"], "nowhere.safetensors"),
