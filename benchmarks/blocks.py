@@ -1,4 +1,4 @@
-"""Does each block of the network help? Three paired seeds of a narrow network with and without it.
+"""Does each block of the network help? Paired seeds of a narrow network with and without it.
 
     python benchmarks/blocks.py --data ../shared/data -o runs/blocks          # trains what is missing, writes tables
     python benchmarks/blocks.py --data ../shared/data -o runs/blocks --train  # trains only
@@ -94,12 +94,6 @@ def long_tables(results: Results) -> str:
     return text
 
 
-def complete(results: Results) -> Results:
-    """Without the seeds of which runs are missing."""
-    seeds = [seed for seed in SEEDS if all((row, seed) in results for row in BLOCKS)]
-    return {key: scores for key, scores in results.items() if key[1] in seeds}
-
-
 def write(results: Results, steps: int, crop: int, picture: int) -> None:
     """Both tables, and how they were made."""
     seeds = sorted({seed for _, seed in results})
@@ -120,18 +114,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--crop", type=int, default=96, help="side of a crop in training  [default: 96]")
     parser.add_argument("--picture", type=int, default=0, help="score centred squares of this side  [default: all]")
+    parser.add_argument("--seed", type=int, action="append", help=f"only this one; repeat it  [default: {SEEDS}]")
     parser.add_argument("--train", action="store_true", help="train and score, write no table")
     options = parser.parse_args()
     torch.set_num_threads(1)
     data, results = options.data.resolve() / "train", {}
-    for seed in SEEDS:
+    for seed in options.seed or SEEDS:
         for number, (row, changes) in enumerate(BLOCKS.items()):
             folder = options.folder.resolve() / f"{options.crop}x{options.steps}" / f"block{number}-seed{seed}"
             train([*settings(seed, options.crop), *changes], data, folder, options.steps)
             results[row, seed] = scores_of(folder, data, options.picture)
             print(row, seed, {s: round(results[row, seed][s]["total"], 3) for s in SCORED}, flush=True)
     if not options.train:
-        write(complete(results), options.steps, options.crop, options.picture)
+        write(results, options.steps, options.crop, options.picture)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Score ``cmmdl-mif`` on the held-out cases of MRI with CT, PET and SPECT beside the methods without weights.
+"""Score the medical networks on the held-out cases of MRI with CT, PET and SPECT beside the methods without weights.
 
     python benchmarks/quality_medical.py --data ../shared/data            # prints the tables
-    python benchmarks/quality_medical.py --data ../shared/data --write     # also the document, README and card
+    python benchmarks/quality_medical.py --data ../shared/data --write     # also the document, README and cards
 
 ``--data`` holds ``train/harvard_mri_ct/mri``, ``train/harvard_mri_ct/ct`` and so on; the cases are those of
 ``configs/validation-medical.txt``. Scores are of the ``cmmdl`` convention on the luma of the pictures as they are
@@ -26,7 +26,7 @@ from cmmdl import Fuser
 from cmmdl.evaluate import Evaluation, evaluate_folder, markdown
 from cmmdl.files import colour
 from cmmdl.files.images import read_image, write_image
-from cmmdl.files.pairs import pair_folders
+from cmmdl.files.pairs import Pair, pair_folders
 from cmmdl.training.data import read_luma, read_stems
 from quality import BASELINES, JUDGES, METRICS, first_table, means, update_card, update_readme
 
@@ -38,11 +38,21 @@ CDDFUSE = {
 }
 """Published: Zhao et al., CDDFuse, CVPR 2023."""
 
+LOOKS = {
+    "rise": ".2f",
+    "correlation with the MRI": ".3f",
+    "correlation with the other": ".3f",
+    "brightest of the black": ".0f",
+    "hue error": ".2f",
+    "chroma kept": ".3f",
+}
+"""What the tables of metrics do not say, and how it is printed: see the head of the page."""
+
 ROOT = Path(__file__).resolve().parents[1]
 STEMS = ROOT / "configs" / "validation-medical.txt"
 DOCS = ROOT / "docs" / "results-medical.md"
 MARKS = "<!-- medical:begin -->", "<!-- medical:end -->"
-MODEL = "cmmdl-mif"
+MODELS = ["cmmdl-mif", "cmmdl-mif-rt"]
 
 HEADER = """# Results: medical pictures
 
@@ -50,8 +60,12 @@ Measured by `python benchmarks/quality_medical.py --data DIR --write` on the cas
 and 34, listed in [validation-medical.txt](../configs/validation-medical.txt). MRI-PET has three cases, of which one is
 held out. Pictures are scored as written, without a stretch; the best of a column is bold, the second underlined.
 
-The network was trained on metric terms (SD, SF, MI, SCD, VIF, Qabf and SSIM are in its loss), so those columns say less
-of it than of the others. The second table of each set holds metrics kept out of training.
+Rise: where CT, PET or SPECT is brighter than the MRI by a fifth of the range, how much of the difference the fused luma
+goes up. Brightest of the black: the highest level of the result where both sources have at most 2. Hue error: degrees.
+
+The networks were trained on metric terms (SF, MI, SCD, VIF, Qabf and SSIM are in their loss, EN in that of cmmdl-mif,
+SD in that of cmmdl-mif-rt), so those columns say less of them than of the others. The second table of each set holds
+metrics kept out of training.
 """
 
 
@@ -102,44 +116,66 @@ def mean_of(values: Iterable[float], digits: int = 2) -> float:
     return round(float(np.nanmean(list(values))), digits)
 
 
-def score_set(fuser: Fuser, name: str, data: Path, work: Path) -> tuple[str, dict[str, float]]:
-    """One set's tables as Markdown, and the model's scores."""
+def score_set(fusers: dict[str, Fuser], name: str, data: Path, work: Path) -> tuple[str, dict[str, dict[str, float]]]:
+    """One set's tables as Markdown, and the scores of each model."""
     mri, other = (held_out(data / "train" / f"harvard_mri_{name}" / side, work / side) for side in ("mri", name))
-    fused = work / "fused"
-    fused.mkdir()
-    pairs, _ = pair_folders(mri, other, fused)
-    for pair in pairs:
-        write_image(pair.out, fuser(pair.ir, pair.vis))
+    fused, pairs = {model: work / model for model in fusers}, {}
+    for model, fuser in fusers.items():
+        fused[model].mkdir()
+        pairs[model], _ = pair_folders(mri, other, fused[model])
+        for pair in pairs[model]:
+            write_image(pair.out, fuser(pair.ir, pair.vis))
     common = {"baselines": BASELINES, "progress": True}
-    main = evaluate_folder({MODEL: fused}, mri, other, metrics=METRICS, **common)
-    judges = evaluate_folder({MODEL: fused}, mri, other, metrics=JUDGES, convention="paper", **common)
-    range2 = evaluate_folder({MODEL: fused}, mri, other, metrics=["SSIM"], convention="cddfuse", progress=True)
-    scores = {metric: round(value, 5) for metric, value in means(main, MODEL).items()} | {"pairs": len(pairs)}
-    scores["SSIM (range 2)"] = round(means(range2, MODEL)["SSIM"], 5)
-    text = (
-        f"\n## {SETS[name]}, {len(pairs)} pairs\n\n{first_table(markdown(main))}\n\n{first_table(markdown(judges))}\n"
-    )
-    text += f"\n{verdict(main)} SSIM with constants for a range of 2: {scores['SSIM (range 2)']:.2f}.\n"
-    scores["rise"] = mean_of(rise(pair.out, pair.ir, pair.vis) for pair in pairs)
-    text += (
-        f"\nWhere {name.upper()} is brighter than the MRI by a fifth of the range, the fused luma rises by "
-        f"{scores['rise']:.2f} of the difference.\n"
-    )
-    text += f"\nCDDFuse (medical) on pictures of its own: {CDDFUSE[name]}.\n"
-    if name != "ct":
-        scores["hue error"] = mean_of(hue_error(pair.out, pair.vis) for pair in pairs)
-        scores["chroma kept"] = mean_of((chroma_kept(pair.out, pair.vis) for pair in pairs), 3)
-        text += f"\nMean hue error: {scores['hue error']:.2f} degrees; chroma kept: {scores['chroma kept']:.0%}.\n"
-    return text, scores
+    main = evaluate_folder(fused, mri, other, metrics=METRICS, **common)
+    judges = evaluate_folder(fused, mri, other, metrics=JUDGES, convention="paper", **common)
+    range2 = evaluate_folder(fused, mri, other, metrics=["SSIM"], convention="cddfuse", progress=True)
+    count = len(next(iter(pairs.values())))
+    text = f"\n## {SETS[name]}, {count} pairs\n\n{first_table(markdown(main))}\n\n{first_table(markdown(judges))}\n"
+    text += f"\n| method | SSIM, constants for a range of 2 | {' | '.join(LOOKS)} |\n{'|---' * (len(LOOKS) + 2)}|\n"
+    scores = {}
+    for model in fusers:
+        scores[model] = {metric: round(value, 5) for metric, value in means(main, model).items()} | {"pairs": count}
+        scores[model]["SSIM (range 2)"] = round(means(range2, model)["SSIM"], 5)
+        seen = looks(pairs[model], coloured=name != "ct")
+        cells = [f"{seen[look]:{form}}" if look in seen else "-" for look, form in LOOKS.items()]
+        text += f"| {model} | {scores[model]['SSIM (range 2)']:.3f} | {' | '.join(cells)} |\n"
+        scores[model] |= seen
+    text += "".join(f"\n{verdict(main, model)}\n" for model in fusers)
+    return text + f"\nCDDFuse (medical) on pictures of its own: {CDDFUSE[name]}.\n", scores
 
 
-def verdict(evaluation: Evaluation) -> str:
-    """Whether the model leads the simple methods in Qabf, VIF and SSIM together."""
-    ours, wanted = means(evaluation, MODEL), ("Qabf", "VIF", "SSIM")
+def looks(pairs: list[Pair], *, coloured: bool) -> dict[str, float]:
+    """What the tables of metrics do not say: see the head of the page."""
+    seen = {
+        "rise": mean_of(rise(pair.out, pair.ir, pair.vis) for pair in pairs),
+        "correlation with the MRI": mean_of((correlation(pair.out, pair.ir) for pair in pairs), 3),
+        "correlation with the other": mean_of((correlation(pair.out, pair.vis) for pair in pairs), 3),
+        "brightest of the black": max(brightest_of_black(pair.out, pair.ir, pair.vis) for pair in pairs),
+    }
+    if coloured:
+        seen["hue error"] = mean_of(hue_error(pair.out, pair.vis) for pair in pairs)
+        seen["chroma kept"] = mean_of((chroma_kept(pair.out, pair.vis) for pair in pairs), 3)
+    return seen
+
+
+def correlation(fused: Path, source: Path) -> float:
+    """Of the luma of both."""
+    return float(np.corrcoef(read_luma(fused).ravel(), read_luma(source).ravel())[0, 1])
+
+
+def brightest_of_black(fused: Path, mri: Path, other: Path) -> int:
+    """The highest level of the result where both sources have at most 2; 0 if that is nowhere."""
+    of_fused, of_mri, of_other = (read_luma(path) for path in (fused, mri, other))
+    return int(of_fused[np.maximum(of_mri, of_other) <= 2].max(initial=0))
+
+
+def verdict(evaluation: Evaluation, model: str) -> str:
+    """Whether a model leads the simple methods in Qabf, VIF and SSIM together."""
+    ours, wanted = means(evaluation, model), ("Qabf", "VIF", "SSIM")
     rivals = {name: means(evaluation, name) for name in ("mean", "max", "laplacian")}
     lost = [f"{m} to {name}" for name, scores in rivals.items() for m in wanted if scores[m] >= ours[m]]
     but = f", but for {', '.join(lost)}" if lost else ""
-    return f"Beside mean, max and laplacian it leads in Qabf, VIF and SSIM{but}."
+    return f"Beside mean, max and laplacian, {model} leads in Qabf, VIF and SSIM{but}."
 
 
 def short_table(text: str) -> str:
@@ -154,22 +190,27 @@ def short_table(text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="holds train/harvard_mri_ct/mri, ...")
-    parser.add_argument("--model", default=MODEL, help="a name or a weights file  [default: cmmdl-mif]")
-    parser.add_argument("--write", action="store_true", help="update docs/results-medical.md, README.md and the card")
+    parser.add_argument("--model", action="append", help=f"a name or a weights file; repeat it  [default: {MODELS}]")
+    parser.add_argument("--write", action="store_true", help="update docs/results-medical.md, README.md and the cards")
     options = parser.parse_args()
-    if options.write and options.model != MODEL:
-        parser.error(f"--write is for {MODEL}, whose card and pages it updates")
-    fuser, text, scores = Fuser(options.model, backend="torch"), HEADER, {}
+    models = options.model or MODELS
+    if options.write and models != MODELS:
+        parser.error(f"--write is for {' and '.join(MODELS)}, whose cards and pages it updates")
+    fusers = {Path(model).stem: Fuser(model, backend="torch") for model in models}
+    text, scores = HEADER, {model: {} for model in fusers}
     for name in SETS:
         with tempfile.TemporaryDirectory() as folder:
-            part, scores[SETS[name]] = score_set(fuser, name, options.data, Path(folder))
+            part, of_set = score_set(fusers, name, options.data, Path(folder))
         text += part
+        for model, own in of_set.items():
+            scores[model][SETS[name]] = own
     print(text)
     print(json.dumps(scores, indent=1))
     if options.write:
         DOCS.write_text(text, encoding="utf-8")
         update_readme(MARKS, f"\n{short_table(text)}\n")
-        update_card(MODEL, scores)
+        for model, own in scores.items():
+            update_card(model, own)
 
 
 if __name__ == "__main__":

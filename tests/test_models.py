@@ -83,6 +83,24 @@ def test_a_border_is_repeated_around_the_picture_and_cut_off_again(kind: str, he
     torch.testing.assert_close(model.train()(ir, vis), plain.train()(ir, vis), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("kind", ["cmmdl", "cmmdl-rt"])
+def test_what_is_black_in_both_sources_stays_black(kind: str) -> None:
+    torch.manual_seed(0)
+    settings = TINY if kind == "cmmdl" else {"width": 4, "depth": 2, "spectrum": 4}
+    model, plain = build(kind, {**settings, "black": 2}).eval(), build(kind, settings).eval()
+    plain.load_state_dict(model.state_dict())
+    ir, vis = torch.rand(2, 2, 1, 16, 16)
+    ir[..., 8:] = vis[..., 8:] = torch.arange(8) / 255
+    ir[..., :8, 8:] = 0.5  # black in one source only
+    fused, free = model(ir, vis), plain(ir, vis)
+    black = torch.maximum(ir, vis) <= 2 / 255
+    assert black.nonzero()[:, 2:].tolist() == 2 * [[row, column] for row in range(8, 16) for column in range(8, 11)]
+    assert (fused[black] <= 2 / 255).all()
+    assert torch.equal(fused[~black], free[~black])
+    assert kind == "cmmdl-rt" or free[black].min() > 2 / 255, "without it the background would not be empty"
+    assert torch.equal(model.train()(ir, vis), plain.train()(ir, vis))
+
+
 def test_a_batch_equals_its_pictures_one_by_one() -> None:
     torch.manual_seed(0)
     model = unsettle(CMMDL(CMMDLConfig(**TINY))).double().eval()
@@ -188,7 +206,9 @@ def test_phase_of_real_bins_is_zero_or_plus_pi() -> None:
     assert ((corners == 0) | (corners == torch.pi)).all()
 
 
-@pytest.mark.parametrize("bad", [{"width": 7}, {"width": 12, "heads": 8}, {"coupling": "reversible"}, {"border": -1}])
+@pytest.mark.parametrize(
+    "bad", [{"width": 7}, {"width": 12, "heads": 8}, {"coupling": "reversible"}, {"border": -1}, {"black": 256}]
+)
 def test_impossible_configurations_are_refused(bad: dict) -> None:
     with pytest.raises(ValueError, match="must be"):
         CMMDLConfig(**bad)

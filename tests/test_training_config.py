@@ -60,6 +60,7 @@ def test_an_override_can_name_the_other_network() -> None:
         "depth": 3,
         "spectrum": 32,
         "border": 0,
+        "black": 0,
     }
     with pytest.raises(UserError, match=r"no setting 'model\.blocks'"):
         load_config(None, ["model.architecture=cmmdl-rt", "model.blocks=2"])

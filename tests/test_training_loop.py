@@ -132,7 +132,7 @@ def test_the_border_may_differ_from_that_of_the_initial_weights(pairs: Path, tmp
     for run in ("run", "next"):
         assert load_model(tmp_path / run / "last.safetensors").config.border == 3
     small = ["run.init=cmmdl-rt", "model.border=3"]
-    with pytest.raises(UserError, match=r"model\.border: border must be a multiple of 8"):
+    with pytest.raises(UserError, match=r"model\.border must be a multiple of 8"):
         loop.train(tiny_config(tmp_path / "small", pairs, *small))
 
 

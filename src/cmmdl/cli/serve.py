@@ -55,7 +55,7 @@ def command(models: tuple[str, ...], max_file: int, **given: Any) -> None:
 
     quiet_decoders()
     settings = Settings(
-        models=models or ("cmmdl-rt", "cmmdl-ivf", "cmmdl-mif"), max_file_bytes=max_file * 2**20, **given
+        models=models or ("cmmdl-rt", "cmmdl-ivf", "cmmdl-mif-rt", "cmmdl-mif"), max_file_bytes=max_file * 2**20, **given
     )
     app = create_app(settings)
     if settings.host not in ("127.0.0.1", "localhost", "::1"):

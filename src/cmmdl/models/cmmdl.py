@@ -25,6 +25,7 @@ from cmmdl.models.layers import (
     Pointwise,
     at_least_float32,
     conv_norm,
+    keep_black,
     lowered,
     mean_and_peak,
     mix_channels,
@@ -53,6 +54,7 @@ class CMMDLConfig:
         fdlb: Whether the frequency block is there; likewise.
         hdffb_attention: Whether the fusion block has its spatial and channel attention.
         border: Pixels repeated around a picture while it is fused, in eval mode: see `cmmdl.models.layers.with_border`.
+        black: Grey levels of 255 that count as black, in eval mode: see `cmmdl.models.layers.keep_black`.
     """
 
     width: int = 64
@@ -64,6 +66,7 @@ class CMMDLConfig:
     fdlb: bool = True
     hdffb_attention: bool = True
     border: int = 0
+    black: int = 0
 
     def __post_init__(self) -> None:
         if self.blocks < 1 or self.heads < 1:
@@ -72,6 +75,8 @@ class CMMDLConfig:
             raise ValueError(f"width must be even and a multiple of heads={self.heads}, not {self.width}")
         if self.border < 0:
             raise ValueError(f"border must be at least 0, not {self.border}")
+        if not 0 <= self.black <= 255:
+            raise ValueError(f"black must be from 0 to 255, not {self.black}")
         if self.coupling not in ("released", "invertible"):
             raise ValueError(f"coupling must be 'released' or 'invertible', not {self.coupling!r}")
 
@@ -104,7 +109,9 @@ class CMMDL(nn.Module):
         Returns:
             Fused luma ``(B, 1, H, W)`` in (0, 1).
         """
-        return with_border(self._fuse, ir, vis, 0 if self.training else self.config.border)
+        if self.training:
+            return self._fuse(ir, vis)
+        return keep_black(with_border(self._fuse, ir, vis, self.config.border), ir, vis, self.config.black)
 
     def _fuse(self, ir: Tensor, vis: Tensor) -> Tensor:
         if not self.training and cmmdl_cpu.worthwhile(ir):

@@ -178,6 +178,24 @@ def with_border(fuse: Callable[[Tensor, Tensor], Tensor], ir: Tensor, vis: Tenso
     return fused[..., border : border + height, border : border + width]
 
 
+def keep_black(fused: Tensor, ir: Tensor, vis: Tensor, levels: int) -> Tensor:
+    """Holds the result down where both sources are black: the empty background of a medical picture stays empty.
+
+    Args:
+        fused: ``(B, 1, H, W)``.
+        ir: Same shape, in [0, 1].
+        vis: Same shape and range.
+        levels: Of 255: pixels that are at most as bright in both sources are so in the result. 0 changes nothing.
+
+    Returns:
+        The shape of ``fused``.
+    """
+    if not levels:
+        return fused
+    level = levels / 255
+    return torch.where(torch.maximum(ir, vis) <= level, fused.clamp(max=level), fused)
+
+
 def at_least_float32(x: Tensor) -> Tensor:
     """Spectra and statistics over all pixels need single precision: half-precision maps are widened, others kept."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmmdl.models.layers import with_border
+from cmmdl.models.layers import keep_black, with_border
 
 SHUFFLE = 2
 """Pixels of the picture along each side of a pixel of the spatial path."""
@@ -21,7 +21,7 @@ BLOCK = 8
 
 @dataclass(frozen=True)
 class CMMDLRTConfig:
-    """What the small network is made of. The weights ``cmmdl-rt`` have 24 channels, ``cmmdl-mif`` 48.
+    """What the small network is made of. The weights ``cmmdl-rt`` have 24 channels, ``cmmdl-mif-rt`` 48.
 
     Attributes:
         width: Channels of the spatial path.
@@ -29,16 +29,20 @@ class CMMDLRTConfig:
         spectrum: Channels of the frequency path; 0 leaves that path out.
         border: Pixels repeated around a picture while it is fused, in eval mode: see
             `cmmdl.models.layers.with_border`. A multiple of 8, so that the blocks of the frequency path stay in place.
+        black: Grey levels of 255 that count as black, in eval mode: see `cmmdl.models.layers.keep_black`.
     """
 
     width: int = 32
     depth: int = 4
     spectrum: int = 32
     border: int = 0
+    black: int = 0
 
     def __post_init__(self) -> None:
         if self.border < 0 or self.border % BLOCK:
             raise ValueError(f"border must be a multiple of {BLOCK}, at least 0, not {self.border}")
+        if not 0 <= self.black <= 255:
+            raise ValueError(f"black must be from 0 to 255, not {self.black}")
         if self.width < 1 or self.depth < 2 or self.spectrum < 0:
             raise ValueError(
                 "width must be at least 1, depth at least 2 and spectrum at least 0, not "
@@ -184,7 +188,9 @@ class CMMDLRT(nn.Module):
         Returns:
             Fused luma ``(B, 1, H, W)``: in [0, 1] in eval mode; in training mode it may leave that range.
         """
-        return with_border(self._fuse, ir, vis, 0 if self.training else self.config.border)
+        if self.training:
+            return self._fuse(ir, vis)
+        return keep_black(with_border(self._fuse, ir, vis, self.config.border), ir, vis, self.config.black)
 
     def _fuse(self, ir: Tensor, vis: Tensor) -> Tensor:
         height, width = ir.shape[-2:]

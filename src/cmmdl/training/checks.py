@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cmmdl.errors import UserError
+from cmmdl.models.networks import WEIGHTLESS
 from cmmdl.training.config import VIF_SIDE, TrainConfig
 from cmmdl.training.data import TrainingPair
 
@@ -41,7 +42,8 @@ def refuse_other_network(config: TrainConfig, saved: dict[str, Any], folder: Pat
         UserError: Naming the settings.
     """
     before, now = saved["config"]["model"], config.model.model_dump()
-    changed = [f"model.{name}" for name in {**before, **now} if name != "border" and before.get(name) != now.get(name)]
+    fixed = (name for name in {**before, **now} if name not in WEIGHTLESS)
+    changed = [f"model.{name}" for name in fixed if before.get(name) != now.get(name)]
     if changed:
         raise UserError(
             f"{folder}: its weights belong to another network ({', '.join(changed)}), which no option changes: use "

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from cmmdl.files.ranges import parse_range
 from cmmdl.models.cmmdl import CMMDLConfig
-from cmmdl.models.networks import NETWORKS
+from cmmdl.models.networks import NETWORKS, WEIGHTLESS
 from cmmdl.models.rt import CMMDLRTConfig
 from cmmdl.training.losses import BRIGHTNESS, FINE, SPREAD, TAUGHT, TERMS
 
@@ -275,7 +275,7 @@ class RunConfig(Section):
         stop_after: Stop there although the schedule is longer, as if all was done; 0 goes to the end.
         seed: Seed of the weights, the crops and everything random.
         init: Weights to start from: a name of ``cmmdl models`` or a file. The ``model`` table is then theirs,
-            but for ``model.border``.
+            but for ``model.border`` and ``model.black``.
         device: ``auto`` takes the GPU where there is one, as fusing does; else ``cpu``, ``cuda:1``, ``mps``, ...
         checkpointing: Compute the full network's blocks again in the backward pass rather than keep them: less memory,
             more time, the same result.
@@ -398,7 +398,8 @@ class TrainConfig(Section):
 
 HARMLESS = (
     "val.", "run.folder", "run.stop_after", "run.threads", "run.checkpointing", "run.save_every", "run.save_minutes",
-    "run.keep", "run.log_every", "run.samples_every", "data.memory_mb", "data.workers", "model.border",
+    "run.keep", "run.log_every", "run.samples_every", "data.memory_mb", "data.workers",
+    *(f"model.{name}" for name in WEIGHTLESS),
 )  # fmt: skip
 """Settings that a resumed run may change: they do not touch the weights."""
 

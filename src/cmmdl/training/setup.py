@@ -16,7 +16,7 @@ from torch import nn
 
 from cmmdl.errors import UserError
 from cmmdl.models.cmmdl import FDLB, ChannelAttention, DenseUnit
-from cmmdl.models.networks import architecture_of, build
+from cmmdl.models.networks import WEIGHTLESS, architecture_of, build
 from cmmdl.runtimes.device import find_device
 from cmmdl.training.config import TrainConfig
 from cmmdl.weights.loading import load_model
@@ -104,17 +104,16 @@ def build_network(config: TrainConfig, saved: dict[str, Any] | None) -> tuple[Tr
     Weights come from ``run.init`` or from the seed; a saved run's replace them later.
     """
     given: Any = config.model
-    borders = {"border": given.border} if "border" in given.model_fields_set else {}
+    own = {name: getattr(given, name) for name in WEIGHTLESS if name in given.model_fields_set}
     if saved and config.run.init:
-        config = with_model(config, {**saved["config"]["model"], **borders})
+        config = with_model(config, {**saved["config"]["model"], **own})
     elif config.run.init:
         network = load_model(config.run.init)
         architecture = architecture_of(network)
         if architecture is None:
             raise UserError(f"run.init = {config.run.init!r}: only weights of a CMMDL network can be trained on")
         settings: Any = network.config
-        if borders:  # has no parameters: may differ from that of the weights
-            network.config = settings = with_border_of(settings, given.border)
+        network.config = settings = with_own(settings, own)
         return with_model(config, {"architecture": architecture, **vars(settings)}), without_idle_biases(network)
     torch.manual_seed(config.run.seed)
     table = config.model.model_dump()
@@ -128,12 +127,12 @@ def load_teacher(config: TrainConfig, device: torch.device) -> nn.Module | None:
     return load_model(config.loss.teacher).to(device).eval().requires_grad_(False)
 
 
-def with_border_of(settings: Any, border: int) -> Any:
-    """The settings of a network with another ``border``; a UserError if that network cannot have it."""
+def with_own(settings: Any, own: dict[str, Any]) -> Any:
+    """The settings of a network with other ones of `WEIGHTLESS`; a UserError if that network cannot have them."""
     try:
-        return replace(settings, border=border)
+        return replace(settings, **own)
     except ValueError as error:
-        raise UserError(f"model.border: {error}") from None
+        raise UserError(f"model.{error}") from None
 
 
 def without_idle_biases(network: nn.Module) -> nn.Module:
