@@ -5,7 +5,7 @@
 
 Every run is the recipe of ``ablations.py`` with a network of 32 channels and 2 blocks, two crops a step. A run that is
 there is not repeated and one that was killed continues, so that the command may be stopped at any time. The tables go
-between the marks of ``docs/ablations.md`` and of its appendix; they hold the seeds for which all runs are there.
+between the marks of ``docs/ablations.md`` and of its appendix.
 """
 
 from __future__ import annotations
@@ -114,9 +114,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--crop", type=int, default=96, help="side of a crop in training  [default: 96]")
     parser.add_argument("--picture", type=int, default=0, help="score centred squares of this side  [default: all]")
-    parser.add_argument("--seed", type=int, action="append", help=f"only this one; repeat it  [default: {SEEDS}]")
+    parser.add_argument("--seed", type=int, action="append", help="only this one; repeat it  [default: 5, 6 and 7]")
     parser.add_argument("--train", action="store_true", help="train and score, write no table")
     options = parser.parse_args()
+    if not options.train and len({*(options.seed or SEEDS)}) < 2:
+        parser.error("a table of one seed says nothing: give --seed twice, or --train")
     torch.set_num_threads(1)
     data, results = options.data.resolve() / "train", {}
     for seed in options.seed or SEEDS:

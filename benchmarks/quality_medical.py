@@ -60,12 +60,12 @@ Measured by `python benchmarks/quality_medical.py --data DIR --write` on the cas
 and 34, listed in [validation-medical.txt](../configs/validation-medical.txt). MRI-PET has three cases, of which one is
 held out. Pictures are scored as written, without a stretch; the best of a column is bold, the second underlined.
 
-Rise: where CT, PET or SPECT is brighter than the MRI by a fifth of the range, how much of the difference the fused luma
-goes up. Brightest of the black: the highest level of the result where both sources have at most 2. Hue error: degrees.
+Rise: where CT, PET or SPECT is brighter than the MRI by a fifth of the range, by what share of the difference the fused
+luma rises. Brightest of the black: the highest level of the result where both sources have at most 2. The hue error is
+in degrees.
 
-The networks were trained on metric terms (SF, MI, SCD, VIF, Qabf and SSIM are in their loss, EN in that of cmmdl-mif,
-SD in that of cmmdl-mif-rt), so those columns say less of them than of the others. The second table of each set holds
-metrics kept out of training.
+The networks were trained on metric terms (EN, SD, SF, MI, SCD, VIF, Qabf and SSIM, not all in each), so those columns
+say less of them than of the others. The second table of each set holds metrics kept out of training.
 """
 
 
@@ -187,6 +187,11 @@ def short_table(text: str) -> str:
     return "\n\n".join(parts)
 
 
+def label(model: str) -> str:
+    """What a model is called in the tables: a file by its own and its folder's name."""
+    return model if model in MODELS else "-".join(Path(model).with_suffix("").parts[-2:])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="holds train/harvard_mri_ct/mri, ...")
@@ -196,7 +201,9 @@ def main() -> None:
     models = options.model or MODELS
     if options.write and models != MODELS:
         parser.error(f"--write is for {' and '.join(MODELS)}, whose cards and pages it updates")
-    fusers = {Path(model).stem: Fuser(model, backend="torch") for model in models}
+    fusers = {label(model): Fuser(model, backend="torch") for model in models}
+    if len(fusers) < len(models) or {*fusers} & {*BASELINES}:
+        parser.error(f"{', '.join(fusers)}: give models of different names, and no baseline")
     text, scores = HEADER, {model: {} for model in fusers}
     for name in SETS:
         with tempfile.TemporaryDirectory() as folder:

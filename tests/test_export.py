@@ -32,7 +32,7 @@ class Mean(nn.Module):
 def network() -> CMMDLRT:
     """A small real-time network that does something: its last layers start at zero."""
     torch.manual_seed(0)
-    network = CMMDLRT(CMMDLRTConfig(width=4, depth=2, spectrum=4, border=8))
+    network = CMMDLRT(CMMDLRTConfig(width=4, depth=2, spectrum=4, border=8, black=2))
     for parameter in network.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.05)

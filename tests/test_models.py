@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cmmdl.models.cmmdl import CMMDL, SDLB, SFCA, CMMDLConfig
 from cmmdl.models.fourier import Fourier
-from cmmdl.models.layers import Pointwise, conv_norm, products, reflect_border
+from cmmdl.models.layers import Pointwise, conv_norm, keep_black, products, reflect_border
 from cmmdl.models.networks import build
 
 TINY = {"width": 8, "blocks": 1, "heads": 2}
@@ -93,11 +93,16 @@ def test_what_is_black_in_both_sources_stays_black(kind: str) -> None:
     ir[..., 8:] = vis[..., 8:] = torch.arange(8) / 255
     ir[..., :8, 8:] = 0.5  # black in one source only
     fused, free = model(ir, vis), plain(ir, vis)
-    black = torch.maximum(ir, vis) <= 2 / 255
+    black = torch.maximum(ir, vis) < 2.5 / 255
     assert black.nonzero()[:, 2:].tolist() == 2 * [[row, column] for row in range(8, 16) for column in range(8, 11)]
-    assert (fused[black] <= 2 / 255).all()
+    assert (fused[black] <= 2 / 255 + 1e-9).all()
     assert torch.equal(fused[~black], free[~black])
     assert kind == "cmmdl-rt" or free[black].min() > 2 / 255, "without it the background would not be empty"
+    for kind_of_float in (torch.float64, torch.bfloat16):  # where a level is not quite the float32 number
+        held = keep_black(
+            torch.ones(1, 1, 1, 4, dtype=kind_of_float), *(torch.arange(4).to(kind_of_float) / 255,) * 2, 2
+        )
+        assert held.flatten().lt(0.01).tolist() == [True, True, True, False]
     assert torch.equal(model.train()(ir, vis), plain.train()(ir, vis))
 
 

@@ -93,7 +93,7 @@ class TestMedical:
         fused = Fuser(name, backend="torch")(mri, pet)
         outside = np.zeros(mri.shape, dtype=bool)
         outside[:4] = outside[-4:] = True
-        assert fused[outside].mean() < 2
+        assert fused[outside].mean() < 2 if name == "cmmdl-mif-rt" else fused[outside].max() <= 2
 
     @MEDICAL
     def test_the_skull_of_ct_and_the_brain_of_mri_are_both_there(self, name: str) -> None:

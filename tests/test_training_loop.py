@@ -134,6 +134,22 @@ def test_the_border_may_differ_from_that_of_the_initial_weights(pairs: Path, tmp
     small = ["run.init=cmmdl-rt", "model.border=3"]
     with pytest.raises(UserError, match=r"model\.border must be a multiple of 8"):
         loop.train(tiny_config(tmp_path / "small", pairs, *small))
+    loop.train(tiny_config(tmp_path / "small", pairs, small[0], "run.steps=1"))
+    with pytest.raises(UserError, match=r"model\.border must be a multiple of 8"):
+        loop.train(tiny_config(tmp_path / "small", pairs, *small, "run.steps=1"))
+
+
+def test_black_may_differ_from_that_of_the_initial_weights_and_of_old_checkpoints(pairs: Path, tmp_path: Path) -> None:
+    save_model(CMMDL(CMMDLConfig(width=8, blocks=1, heads=2, border=4)), tmp_path / "start.safetensors")
+    settings = [f"run.init={tmp_path / 'start.safetensors'}", "run.steps=2"]
+    loop.train(tiny_config(tmp_path / "run", pairs, *settings, "run.stop_after=1"))
+    checkpoint = tmp_path / "run" / "checkpoint-00000001.pt"
+    saved = torch.load(checkpoint, weights_only=True)
+    del saved["config"]["model"]["black"]  # as runs wrote it before there was the setting
+    torch.save(saved, checkpoint)
+    loop.train(tiny_config(tmp_path / "run", pairs, *settings, "model.black=2"))
+    config = load_model(tmp_path / "run" / "last.safetensors").config
+    assert (config.black, config.border) == (2, 4)
 
 
 def test_a_student_comes_near_its_teacher_and_resumes(pairs: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from cmmdl.cli import main
 from cmmdl.errors import UserError
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 from cmmdl.models.networks import build
+from cmmdl.weights.averaging import average_models
 from cmmdl.weights.cards import TRAINED, available_models
 from cmmdl.weights.loading import load_model, read_header
 from cmmdl.weights.released import from_released, read_released, rename_released_key
@@ -88,6 +89,13 @@ def test_average_is_the_weighted_mean_of_every_parameter(tmp_path: Path) -> None
     assert "pass --overwrite" in again.output
     assert CliRunner().invoke(main, ["average", files[0], files[0], "-o", str(out), "--overwrite"]).exit_code == 0
     assert all(torch.equal(value, one[name]) for name, value in load_model(out).state_dict().items())
+
+
+def test_what_no_parameter_depends_on_may_differ_in_an_average() -> None:
+    one, two = (CMMDL(CMMDLConfig(width=8, blocks=1, heads=2, black=black)) for black in (2, 0))
+    assert average_models([one, two], [0.5, 0.5]).config == one.config
+    with pytest.raises(UserError, match="one architecture and configuration"):
+        average_models([one, CMMDL(CMMDLConfig(width=8, blocks=2, heads=2))], [0.5, 0.5])
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ import click
 )
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 def command(weights: tuple[str, ...], output: Path, shares: tuple[float, ...], overwrite: bool) -> None:
-    """Average the WEIGHTS, names of `cmmdl models` or files, of runs that began with the same weights.
+    """Average the WEIGHTS, names of `cmmdl models` or files, of runs that began with the same trained weights.
 
     The mean of a network and of what fine-tuning made of it often keeps the strong side of each and costs no more than
-    one of them. Of networks that were trained from different random weights the mean is useless.
+    one of them. Of networks that were trained from random weights, even the same, the mean is useless.
     """
     from cmmdl.errors import UsageError, UserError
     from cmmdl.weights.averaging import average_models

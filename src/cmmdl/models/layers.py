@@ -1,4 +1,4 @@
-"""Layers that the networks share: convolutions, norms, borders, and where half precision ends."""
+"""Layers that the networks share: convolutions, norms, borders, black pixels, and where half precision ends."""
 
 from __future__ import annotations
 
@@ -192,8 +192,8 @@ def keep_black(fused: Tensor, ir: Tensor, vis: Tensor, levels: int) -> Tensor:
     """
     if not levels:
         return fused
-    level = levels / 255
-    return torch.where(torch.maximum(ir, vis) <= level, fused.clamp(max=level), fused)
+    black = torch.maximum(ir, vis) < (levels + 0.5) / 255  # half a level more: no precision rounds a level past it
+    return torch.where(black, fused.clamp(max=levels / 255), fused)
 
 
 def at_least_float32(x: Tensor) -> Tensor:

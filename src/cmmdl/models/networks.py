@@ -16,7 +16,7 @@ NETWORKS: dict[str, tuple[type[nn.Module], type]] = {
 """Architecture → network and its configuration."""
 
 WEIGHTLESS = "border", "black"
-"""Fields of both configurations that no parameter depends on: weights may be used, and trained on, with others."""
+"""Fields of both configurations that no parameter depends on: weights may be trained on with other values."""
 
 
 def build(architecture: str, settings: dict[str, Any]) -> CMMDL | CMMDLRT:

@@ -55,6 +55,13 @@ def _known(names: tuple[str, ...]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _share_is_a_share(targets: dict[str, float]) -> dict[str, float]:
+    """Refuses a share of the way to the brighter source that is none."""
+    if not 0 <= targets.get(BRIGHTNESS, 1.0) <= 1:
+        raise ValueError(f"{BRIGHTNESS} must be from 0 to 1, not {targets[BRIGHTNESS]:g}")
+    return targets
+
+
 TermNames = Annotated[tuple[str, ...], _known(TERMS)]
 Weights = Annotated[dict[str, float], _known(TERMS)]
 Factors = Annotated[dict[str, NotNegative], _known(TERMS)]
@@ -102,7 +109,7 @@ class Source(Section):
         return self
 
 
-Targets = Annotated[dict[str, float], _known((*SPREAD, FINE, BRIGHTNESS))]
+Targets = Annotated[dict[str, float], _known((*SPREAD, FINE, BRIGHTNESS)), AfterValidator(_share_is_a_share)]
 
 
 def _is_device(name: str) -> str:

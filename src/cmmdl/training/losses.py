@@ -189,7 +189,7 @@ def brightness(fused: Tensor, ir: Tensor, vis: Tensor, *, scale: int = 8, share:
     Returns:
         ``(B,)``, not below 0.
     """
-    target = ir + share * F.relu(vis - ir)
+    target = torch.maximum(ir, vis) if share == 1 else ir + share * F.relu(vis - ir)
     target, mean = (F.avg_pool2d(x, scale, ceil_mode=True) for x in (target, fused))
     return F.relu(target - mean).flatten(1).mean(1)
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
+from pydantic import ValidationError
 from torch import nn
 
 from cmmdl.errors import UserError
@@ -156,5 +157,8 @@ def without_idle_biases(network: nn.Module) -> nn.Module:
 
 
 def with_model(config: TrainConfig, table: dict[str, Any]) -> TrainConfig:
-    """A copy of the configuration with another ``model`` table."""
-    return config.model_validate({**config.model_dump(), "model": table})
+    """A copy of the configuration with another ``model`` table; a UserError if no network can have it."""
+    try:
+        return config.model_validate({**config.model_dump(), "model": table})
+    except ValidationError as error:
+        raise UserError(f"model.{error.errors()[0]['msg'].removeprefix('Value error, ')}") from None

@@ -46,7 +46,7 @@ class Step:
         """Take the step.
 
         Args:
-            pictures: ``ir``, ``vis`` and ``mask``, ``(B, 1, H, W)`` in [0, 1]; if terms are left out of some, the
+            pictures: ``ir``, ``vis`` and ``mask``, ``(B, 1, H, W)`` in [0, 1]; if terms count differently for some, the
                 ``counts`` of `fusion_loss`, and if there is a teacher, what it made, ``by``.
             weights: Of each term of the loss.
 

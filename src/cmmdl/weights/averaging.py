@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
 from cmmdl.errors import UserError
-from cmmdl.models.networks import architecture_of
+from cmmdl.models.networks import WEIGHTLESS, architecture_of
 
 
 def average_models(models: Sequence[nn.Module], shares: Sequence[float]) -> nn.Module:
     """The network whose every parameter is the weighted mean of theirs.
 
     Args:
-        models: CMMDL networks of one configuration, fine-tuned from the same weights.
+        models: CMMDL networks of one configuration, fine-tuned from the same weights; ``border`` and ``black`` may
+            differ, and are those of the first.
         shares: Of each; they add up to 1.
 
     Returns:
@@ -34,7 +36,7 @@ def average_models(models: Sequence[nn.Module], shares: Sequence[float]) -> nn.M
         )
     if architecture_of(models[0]) is None:
         raise UserError(f"{type(models[0]).__name__} has no weights to average: give CMMDL networks")
-    if any(type(model) is not type(models[0]) or model.config != models[0].config for model in models):
+    if any(type(model) is not type(models[0]) or parametric(model) != parametric(models[0]) for model in models):
         raise UserError("only networks of one architecture and configuration can be averaged")
     mean, states = copy.deepcopy(models[0]), [model.state_dict() for model in models]
     mean.load_state_dict(
@@ -46,3 +48,8 @@ def average_models(models: Sequence[nn.Module], shares: Sequence[float]) -> nn.M
         }
     )
     return mean.eval()
+
+
+def parametric(model: nn.Module) -> dict[str, Any]:
+    """The fields of a network's configuration that its parameters depend on."""
+    return {name: value for name, value in vars(model.config).items() if name not in WEIGHTLESS}

@@ -71,9 +71,11 @@ def check_agreement(backend: Backend, model: nn.Module, precision: str) -> Agree
 
 
 def scenes(sizes: tuple[tuple[int, int], ...], seed: int = 0) -> Iterator[tuple[Floats, Floats]]:
-    """Luma of synthetic pairs, each ``(1, 1, H, W)`` in [0, 1]."""
+    """Luma of synthetic pairs, each ``(1, 1, H, W)`` in [0, 1], with a strip of the darkest levels in both."""
     for number, (height, width) in enumerate(sizes):
         ir, vis = synthetic_pair(height, width, seed + number)
+        ir[:8] = vis[:8] = 0
+        ir[4:8] = np.arange(width) % 6
         rgb = vis.transpose(2, 0, 1)[None].astype(np.float32)
         yield ir[None, None].astype(np.float32) / np.float32(255), luma(rgb) / np.float32(255)
 
