@@ -29,7 +29,7 @@ from cmmdl import Fuser
 from cmmdl.scenes import synthetic_pair
 from cmmdl.weights.loading import load_model
 
-MODELS = ["cmmdl-ivf", "cmmdl-rt", "cmmdl-mif-rt", "laplacian", "gff"]
+MODELS = ["cmmdl-ivf", "cmmdl-rt", "cmmdl-mif", "laplacian", "gff"]
 NETWORKS = MODELS[:3]
 PRECISIONS = ["float32", "tf32", "bfloat16", "float64"]
 Row = dict[str, Any]

@@ -15,7 +15,7 @@ from cmmdl import Fuser
 from cmmdl.scenes import synthetic_pair
 
 FUSED = Path(__file__).parent / "fused"
-MODELS = ("cmmdl-ivf", "cmmdl-rt", "cmmdl-mif", "cmmdl-mif-rt")
+MODELS = ("cmmdl-ivf", "cmmdl-rt", "cmmdl-mif")
 SCENES = {"colour": (96, 128, 4), "grey": (77, 101, 9)}
 """Name -> height, width and seed."""
 

@@ -54,8 +54,9 @@ def command(models: tuple[str, ...], max_file: int, **given: Any) -> None:
     from cmmdl.serve.settings import Settings
 
     quiet_decoders()
-    models = models or ("cmmdl-rt", "cmmdl-ivf", "cmmdl-mif-rt", "cmmdl-mif")
-    settings = Settings(models=models, max_file_bytes=max_file * 2**20, **given)
+    settings = Settings(
+        models=models or ("cmmdl-rt", "cmmdl-ivf", "cmmdl-mif"), max_file_bytes=max_file * 2**20, **given
+    )
     app = create_app(settings)
     if settings.host not in ("127.0.0.1", "localhost", "::1"):
         click.echo(f"note: reachable from every computer that reaches {settings.host}; there is no login", err=True)
