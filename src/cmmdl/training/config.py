@@ -184,6 +184,21 @@ class LossConfig(Section):
     blend: AtLeast0 = 0
 
 
+class Restart(Section):
+    """A warm restart (Loshchilov and Hutter, SGDR, ICLR 2017), from the running average.
+
+    The network takes the averaged weights, the optimiser forgets its moments, the average and the schedule begin anew;
+    the schedule is spread over the steps to the next restart or to the end.
+
+    Attributes:
+        lr: As ``optim.lr``.
+        warmup: As ``optim.warmup``.
+    """
+
+    lr: Above0
+    warmup: AtLeast0 = 0
+
+
 class Phase(Section):
     """A later part of the run. What it leaves out stays as it was.
 
@@ -192,12 +207,14 @@ class Phase(Section):
         crop: As ``data.crop``.
         batch: As ``data.batch``.
         terms: As ``loss.terms``, all of them.
+        restart: Begins with a warm restart; without it the learning rate runs on.
     """
 
     start: AtLeast1
     crop: Annotated[int, Field(ge=16)] | None = None
     batch: Annotated[int, Field(ge=2)] | None = None
     terms: Weights | None = None
+    restart: Restart | None = None
 
 
 class OptimConfig(Section):

@@ -37,13 +37,13 @@ from cmmdl.training.graph import RecordedStep
 from cmmdl.training.journal import Journal
 from cmmdl.training.optim import (
     RunningAverage,
-    learning_rate,
     make_optimizer,
     restore_state,
     set_learning_rate,
+    start_over,
     state_by_name,
 )
-from cmmdl.training.schedule import batch_numbers, drawn_before, loss_weights
+from cmmdl.training.schedule import batch_numbers, drawn_before, loss_weights, rate_at, restarts, steps_since_restart
 from cmmdl.training.setup import build_network, load_teacher, make_accelerator
 from cmmdl.training.signals import StopSignal, ignore_interrupts
 from cmmdl.training.step import Numbers, Step
@@ -161,9 +161,11 @@ class Training:
         if self.teacher is not None:
             with torch.no_grad():
                 pictures["by"] = self.teacher(pictures["ir"], pictures["vis"])
-        rate = learning_rate(config.optim, self.step, config.run.steps)
+        if self.step in restarts(config):
+            start_over(self.network, self.optimizer.optimizer, self.average)
+        rate = rate_at(config, self.step)
         set_learning_rate(self.optimizer, rate)
-        self.average.prepare(self.step)
+        self.average.prepare(steps_since_restart(config, self.step))
         numbers = self.take_step(pictures, loss_weights(config, self.step))
         losses, values = self.read(numbers)
         self.refuse_nonfinite(bool(values.pop("healthy")), losses, batch["name"])

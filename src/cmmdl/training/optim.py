@@ -101,6 +101,15 @@ class RunningAverage:
                 average.copy_(value)
 
 
+@torch.no_grad()
+def start_over(model: nn.Module, optimizer: torch.optim.Optimizer, average: RunningAverage) -> None:
+    """Give the network the averaged weights and let the optimiser forget; in place, where a recorded step looks."""
+    model.load_state_dict(average.module.state_dict())
+    for moments in optimizer.state.values():
+        for moment in moments.values():
+            moment.zero_()
+
+
 def _floating(model: nn.Module) -> list[Tensor]:
     """Parameters and buffers that can be averaged."""
     return [tensor.detach() for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cmmdl.training.config import TrainConfig
 from cmmdl.training.losses import blend
+from cmmdl.training.optim import learning_rate
 
 Numbered = tuple[int, int]
 """The number of a crop and its side in pixels."""
@@ -53,6 +54,25 @@ def loss_weights(config: TrainConfig, step: int) -> dict[str, float]:
     share = since / loss.blend if 0 <= since < loss.blend else float(since >= 0)
     weights = blend(loss.start, stage_at(config, step).terms, share)
     return {name: weight for name, weight in weights.items() if weight}
+
+
+def restarts(config: TrainConfig) -> list[int]:
+    """The steps before which the run starts over from its running average."""
+    return [phase.start for phase in config.phases if phase.restart]
+
+
+def steps_since_restart(config: TrainConfig, step: int) -> int:
+    """How many steps before ``step`` were taken since the last restart, or since the beginning."""
+    return step - max((start for start in restarts(config) if start <= step), default=0)
+
+
+def rate_at(config: TrainConfig, step: int) -> float:
+    """The learning rate of step ``step``, from 0: its schedule is spread over the steps between two restarts."""
+    begun = step - steps_since_restart(config, step)
+    end = min((start for start in restarts(config) if start > step), default=config.run.steps)
+    restart = next((phase.restart for phase in config.phases if phase.start == begun), None)
+    optim = config.optim.model_copy(update=restart.model_dump()) if restart else config.optim
+    return learning_rate(optim, step - begun, min(end, config.run.steps) - begun)
 
 
 def batch_numbers(config: TrainConfig, first_step: int, rank: int, processes: int) -> Iterator[list[Numbered]]:
