@@ -58,6 +58,17 @@ def test_network_in_bands_equals_the_whole(small_bands: None, size: tuple[int, i
     torch.testing.assert_close(banded, whole(model, ir, vis), rtol=0, atol=1e-9)
 
 
+def test_border_and_black_in_bands_equal_the_whole(small_bands: None) -> None:
+    model = network(border=3, black=2)
+    ir, vis = torch.rand(2, 2, 1, 23, 19, dtype=torch.float64)
+    ir[..., 4:15, 5:] = vis[..., 4:15, 5:] = 1 / 255
+    with torch.no_grad():
+        banded = model(ir, vis)
+    torch.testing.assert_close(banded, whole(model, ir, vis), rtol=0, atol=1e-9)
+    assert (banded[..., 4:15, 5:] <= 2 / 255 + 1e-9).all()
+    assert banded[..., :4, :].min() > 2 / 255
+
+
 @pytest.mark.parametrize("off", ["sfca_frequency", "sdlb", "fdlb", "hdffb_attention"])
 def test_ablations_in_bands_equal_the_whole(small_bands: None, off: str) -> None:
     model = network(**{off: False})

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from cmmdl.models.cmmdl import CMMDL, SDLB, SFCA, CMMDLConfig
 from cmmdl.models.fourier import Fourier
-from cmmdl.models.layers import Pointwise, conv_norm, keep_black, products, reflect_border
+from cmmdl.models.layers import Pointwise, conv_norm, products, reflect_border
 from cmmdl.models.networks import build
+from cmmdl.models.weightless import keep_black
 
 TINY = {"width": 8, "blocks": 1, "heads": 2}
 sides = st.integers(1, 19)

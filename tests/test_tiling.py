@@ -85,6 +85,20 @@ def test_a_network_that_sees_only_so_far_is_exact(tile: int, height: int, width:
     torch.testing.assert_close(fused, whole, rtol=0, atol=2e-6)
 
 
+def test_what_is_black_stays_black_in_tiles() -> None:
+    torch.manual_seed(0)
+    model = CMMDLRT(CMMDLRTConfig(width=4, depth=2, spectrum=4, border=8, black=2)).eval()
+    torch.nn.init.constant_(model.tail.bias, 0.5)  # without `black` nothing would stay black
+    ir, vis = torch.rand(2, 1, 1, 210, 420)
+    black = torch.zeros_like(ir, dtype=torch.bool)
+    black[..., 40:160, 100:300] = True
+    ir[black], vis[black] = 1 / 255, 2 / 255
+    for tile in (None, 200):  # one of their seams lies within the black part
+        fused = Fuser(model, backend="torch", tile=tile).fuse_luma(ir, vis)
+        assert (fused[black] <= 2 / 255 + 1e-6).all()
+        assert fused[~black].mean() > 0.3
+
+
 def test_too_small_for_exact_tiles() -> None:
     picture = torch.zeros(1, 1, 300, 300)
     with pytest.raises(ValueError, match="it must be at least 176"):

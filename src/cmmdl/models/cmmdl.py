@@ -25,7 +25,6 @@ from cmmdl.models.layers import (
     Pointwise,
     at_least_float32,
     conv_norm,
-    keep_black,
     lowered,
     mean_and_peak,
     mix_channels,
@@ -33,9 +32,9 @@ from cmmdl.models.layers import (
     projection,
     reflect_border,
     relu6,
-    with_border,
     without_autocast,
 )
+from cmmdl.models.weightless import check_weightless, fuse_within
 
 Coupling = Literal["released", "invertible"]
 
@@ -53,8 +52,8 @@ class CMMDLConfig:
         sdlb: Whether the spatial block is there; without it the encoder's features go on unchanged.
         fdlb: Whether the frequency block is there; likewise.
         hdffb_attention: Whether the fusion block has its spatial and channel attention.
-        border: Pixels repeated around a picture while it is fused, in eval mode: see `cmmdl.models.layers.with_border`.
-        black: Grey levels of 255 that count as black, in eval mode: see `cmmdl.models.layers.keep_black`.
+        border: Pixels repeated around a picture while it is fused, in eval mode: see `cmmdl.models.weightless`.
+        black: Grey levels of 255 that count as black, in eval mode: see `cmmdl.models.weightless`.
     """
 
     width: int = 64
@@ -73,10 +72,7 @@ class CMMDLConfig:
             raise ValueError(f"blocks and heads must be at least 1, not {self.blocks} and {self.heads}")
         if self.width < 2 or self.width % 2 or self.width % self.heads:
             raise ValueError(f"width must be even and a multiple of heads={self.heads}, not {self.width}")
-        if self.border < 0:
-            raise ValueError(f"border must be at least 0, not {self.border}")
-        if not 0 <= self.black <= 255:
-            raise ValueError(f"black must be from 0 to 255, not {self.black}")
+        check_weightless(self.border, self.black)
         if self.coupling not in ("released", "invertible"):
             raise ValueError(f"coupling must be 'released' or 'invertible', not {self.coupling!r}")
 
@@ -111,7 +107,7 @@ class CMMDL(nn.Module):
         """
         if self.training:
             return self._fuse(ir, vis)
-        return keep_black(with_border(self._fuse, ir, vis, self.config.border), ir, vis, self.config.black)
+        return fuse_within(self._fuse, ir, vis, border=self.config.border, black=self.config.black)
 
     def _fuse(self, ir: Tensor, vis: Tensor) -> Tensor:
         if not self.training and cmmdl_cpu.worthwhile(ir):

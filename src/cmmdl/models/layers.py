@@ -1,8 +1,7 @@
-"""Layers that the networks share: convolutions, norms, borders, black pixels, and where half precision ends."""
+"""Layers that the networks share: convolutions, norms, reflected borders, and where half precision ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -155,45 +154,6 @@ def reflect_border(x: Tensor, above: int = 1, below: int = 1) -> Tensor:
         return F.pad(x, (1, 1, above, below), mode="reflect")
     x = F.pad(x, (1, 1, 0, 0), mode="reflect" if width > 1 else "replicate")
     return F.pad(x, (0, 0, above, below), mode="reflect" if height > 1 else "replicate")
-
-
-def with_border(fuse: Callable[[Tensor, Tensor], Tensor], ir: Tensor, vis: Tensor, border: int) -> Tensor:
-    """Repeats the outermost pixels of both pictures, fuses, and cuts the result to their size.
-
-    A network that pads with zeros knows where the border is, and may draw lines and dots there.
-
-    Args:
-        fuse: Takes and returns ``(B, 1, H, W)``.
-        ir: ``(B, 1, H, W)``.
-        vis: Same shape.
-        border: Pixels on each side; 0 calls ``fuse`` as it is.
-
-    Returns:
-        The shape of ``ir``.
-    """
-    if not border:
-        return fuse(ir, vis)
-    height, width = ir.shape[-2:]
-    fused = fuse(*(F.pad(x, 4 * (border,), mode="replicate") for x in (ir, vis)))
-    return fused[..., border : border + height, border : border + width]
-
-
-def keep_black(fused: Tensor, ir: Tensor, vis: Tensor, levels: int) -> Tensor:
-    """Holds the result down where both sources are black: the empty background of a medical picture stays empty.
-
-    Args:
-        fused: ``(B, 1, H, W)``.
-        ir: Same shape, in [0, 1].
-        vis: Same shape and range.
-        levels: Of 255: pixels that are at most as bright in both sources are so in the result. 0 changes nothing.
-
-    Returns:
-        The shape of ``fused``.
-    """
-    if not levels:
-        return fused
-    black = torch.maximum(ir, vis) < (levels + 0.5) / 255  # half a level more: no precision rounds a level past it
-    return torch.where(black, fused.clamp(max=levels / 255), fused)
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -15,9 +15,6 @@ NETWORKS: dict[str, tuple[type[nn.Module], type]] = {
 }
 """Architecture → network and its configuration."""
 
-WEIGHTLESS = "border", "black"
-"""Fields of both configurations that no parameter depends on: weights may be trained on with other values."""
-
 
 def build(architecture: str, settings: dict[str, Any]) -> CMMDL | CMMDLRT:
     """A network with random weights.

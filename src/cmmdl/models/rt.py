@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmmdl.models.layers import keep_black, with_border
+from cmmdl.models.weightless import check_weightless, fuse_within
 
 SHUFFLE = 2
 """Pixels of the picture along each side of a pixel of the spatial path."""
@@ -27,9 +27,9 @@ class CMMDLRTConfig:
         width: Channels of the spatial path.
         depth: 3x3 convolutions between the first and the last of the spatial path; at least 2.
         spectrum: Channels of the frequency path; 0 leaves that path out.
-        border: Pixels repeated around a picture while it is fused, in eval mode: see
-            `cmmdl.models.layers.with_border`. A multiple of 8, so that the blocks of the frequency path stay in place.
-        black: Grey levels of 255 that count as black, in eval mode: see `cmmdl.models.layers.keep_black`.
+        border: Pixels repeated around a picture while it is fused, in eval mode: see `cmmdl.models.weightless`.
+            A multiple of 8, so that the blocks of the frequency path stay in place.
+        black: Grey levels of 255 that count as black, in eval mode: see `cmmdl.models.weightless`.
     """
 
     width: int = 32
@@ -39,10 +39,7 @@ class CMMDLRTConfig:
     black: int = 0
 
     def __post_init__(self) -> None:
-        if self.border < 0 or self.border % BLOCK:
-            raise ValueError(f"border must be a multiple of {BLOCK}, at least 0, not {self.border}")
-        if not 0 <= self.black <= 255:
-            raise ValueError(f"black must be from 0 to 255, not {self.black}")
+        check_weightless(self.border, self.black, block=BLOCK)
         if self.width < 1 or self.depth < 2 or self.spectrum < 0:
             raise ValueError(
                 "width must be at least 1, depth at least 2 and spectrum at least 0, not "
@@ -190,7 +187,7 @@ class CMMDLRT(nn.Module):
         """
         if self.training:
             return self._fuse(ir, vis)
-        return keep_black(with_border(self._fuse, ir, vis, self.config.border), ir, vis, self.config.black)
+        return fuse_within(self._fuse, ir, vis, border=self.config.border, black=self.config.black)
 
     def _fuse(self, ir: Tensor, vis: Tensor) -> Tensor:
         height, width = ir.shape[-2:]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cmmdl.errors import UserError
-from cmmdl.models.networks import WEIGHTLESS
+from cmmdl.models.weightless import parametric
 from cmmdl.training.config import VIF_SIDE, TrainConfig
 from cmmdl.training.data import TrainingPair
 
@@ -41,9 +41,8 @@ def refuse_other_network(config: TrainConfig, saved: dict[str, Any], folder: Pat
     Raises:
         UserError: Naming the settings.
     """
-    before, now = saved["config"]["model"], config.model.model_dump()
-    fixed = (name for name in {**before, **now} if name not in WEIGHTLESS)
-    changed = [f"model.{name}" for name in fixed if before.get(name) != now.get(name)]
+    before, now = parametric(saved["config"]["model"]), parametric(config.model.model_dump())
+    changed = [f"model.{name}" for name in {**before, **now} if before.get(name) != now.get(name)]
     if changed:
         raise UserError(
             f"{folder}: its weights belong to another network ({', '.join(changed)}), which no option changes: use "

@@ -13,8 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from cmmdl.files.ranges import parse_range
 from cmmdl.models.cmmdl import CMMDLConfig
-from cmmdl.models.networks import NETWORKS, WEIGHTLESS
+from cmmdl.models.networks import NETWORKS
 from cmmdl.models.rt import CMMDLRTConfig
+from cmmdl.models.weightless import WEIGHTLESS
 from cmmdl.training.losses import BRIGHTNESS, FINE, SPREAD, TAUGHT, TERMS
 
 AtLeast0 = Annotated[int, Field(ge=0)]

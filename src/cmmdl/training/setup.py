@@ -17,7 +17,8 @@ from torch import nn
 
 from cmmdl.errors import UserError
 from cmmdl.models.cmmdl import FDLB, ChannelAttention, DenseUnit
-from cmmdl.models.networks import WEIGHTLESS, architecture_of, build
+from cmmdl.models.networks import architecture_of, build
+from cmmdl.models.weightless import WEIGHTLESS
 from cmmdl.runtimes.device import find_device
 from cmmdl.training.config import TrainConfig
 from cmmdl.weights.loading import load_model

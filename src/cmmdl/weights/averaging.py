@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 from torch import nn
 
 from cmmdl.errors import UserError
-from cmmdl.models.networks import WEIGHTLESS, architecture_of
+from cmmdl.models.networks import architecture_of
+from cmmdl.models.weightless import parametric
 
 
 def average_models(models: Sequence[nn.Module], shares: Sequence[float]) -> nn.Module:
@@ -36,7 +36,8 @@ def average_models(models: Sequence[nn.Module], shares: Sequence[float]) -> nn.M
         )
     if architecture_of(models[0]) is None:
         raise UserError(f"{type(models[0]).__name__} has no weights to average: give CMMDL networks")
-    if any(type(model) is not type(models[0]) or parametric(model) != parametric(models[0]) for model in models):
+    kinds = [(type(model), parametric(vars(model.config))) for model in models]
+    if any(kind != kinds[0] for kind in kinds):
         raise UserError("only networks of one architecture and configuration can be averaged")
     mean, states = copy.deepcopy(models[0]), [model.state_dict() for model in models]
     mean.load_state_dict(
@@ -48,8 +49,3 @@ def average_models(models: Sequence[nn.Module], shares: Sequence[float]) -> nn.M
         }
     )
     return mean.eval()
-
-
-def parametric(model: nn.Module) -> dict[str, Any]:
-    """The fields of a network's configuration that its parameters depend on."""
-    return {name: value for name, value in vars(model.config).items() if name not in WEIGHTLESS}
