@@ -383,6 +383,22 @@ def test_in_memory_files_are_gone_afterwards(monkeypatch: pytest.MonkeyPatch) ->
     assert not path.exists()
 
 
+def test_the_command_offers_every_network_with_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = list[str]()
+
+    def stop(app: Any, settings: Settings) -> None:
+        with TestClient(app, base_url=HOME) as opened:
+            offered.extend(model["name"] for model in opened.get("/models").json())
+        raise SystemExit
+
+    monkeypatch.setattr("cmmdl.serve.listening.listen", stop)
+    CliRunner().invoke(main, ["serve"])
+    assert offered == ["cmmdl-rt", "cmmdl-ivf", "cmmdl-mif"]
+    offered.clear()
+    CliRunner().invoke(main, ["serve", "--model", "max"])
+    assert offered == ["max"]
+
+
 @pytest.mark.parametrize("bad", [{"models": ()}, {"queue": 0}, {"max_pixels": 0}, {"seconds": -1}])
 def test_settings_that_make_no_sense(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="at least"):

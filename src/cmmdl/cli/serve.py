@@ -12,8 +12,9 @@ from cmmdl.errors import UserError
 
 @click.command("serve")
 @click.option(
-    "--model", "models", multiple=True, metavar="NAME_OR_PATH", help="May be repeated; the first is the default."
-)
+    "--model", "models", multiple=True, metavar="NAME_OR_PATH", default=["cmmdl-rt", "cmmdl-ivf", "cmmdl-mif"],
+    show_default=True, help="May be repeated; requests get the first unless they name another.",
+)  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every network.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
 @click.option(
@@ -54,9 +55,7 @@ def command(models: tuple[str, ...], max_file: int, **given: Any) -> None:
     from cmmdl.serve.settings import Settings
 
     quiet_decoders()
-    settings = Settings(
-        models=models or ("cmmdl-rt", "cmmdl-ivf", "cmmdl-mif"), max_file_bytes=max_file * 2**20, **given
-    )
+    settings = Settings(models=models, max_file_bytes=max_file * 2**20, **given)
     app = create_app(settings)
     if settings.host not in ("127.0.0.1", "localhost", "::1"):
         click.echo(f"note: reachable from every computer that reaches {settings.host}; there is no login", err=True)
