@@ -2,11 +2,13 @@
 
     python benchmarks/gpu.py -o gpu.json                                # at most eight minutes on a CUDA device
     python benchmarks/gpu.py -o gpu.json --train configs/cmmdl-ivf.toml # the rest of the time trains this recipe
+    python benchmarks/gpu.py -o gpu.json --only layout training         # these parts, the file keeps its others
     python benchmarks/gpu.py -o gpu.json --rehearse                     # small pictures, on the CPU if there is no GPU
     python benchmarks/gpu.py --table gpu.json                           # the tables of an earlier run
 
-The parts come in order of worth, each with a limit; what was measured is written after every part. Float32 is measured
-twice: exact, and with TF32, which cuDNN takes for convolutions unless it is told not to.
+The parts come in order of worth, each with a limit; what was measured is written after every part. A limit is looked at
+between two rows of a part. Float32 is measured twice: exact, as the library computes it, and with TF32, which cuDNN
+takes for convolutions unless it is told not to.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -26,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from cmmdl import Fuser
+from cmmdl.runtimes.pytorch import whole_float32
 from cmmdl.scenes import synthetic_pair
 from cmmdl.weights.loading import load_model
 
@@ -65,8 +70,9 @@ def scene(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor
 @contextmanager
 def precision(name: str, device: torch.device) -> Iterator[None]:
     """float32 without TF32, with it, or bfloat16 by autocast; float64 is a matter of the tensors."""
+    with_tf32 = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=True)
     with (
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=name == "tf32"),
+        with_tf32 if name == "tf32" else whole_float32(),
         torch.autocast(device.type, torch.bfloat16, enabled=name == "bfloat16"),
         torch.inference_mode(),
     ):
@@ -88,8 +94,6 @@ def parity(machine: Machine) -> Iterator[Row]:
         single = run(load_model(name), ir, vis, "float32")
         yield row_of_error(name, "float32 on the CPU", single, exact)
         for kind in PRECISIONS:
-            if kind == "float64" and machine.device.type == "mps":
-                continue
             fused = run(load_model(name), ir.to(machine.device), vis.to(machine.device), kind).cpu()
             yield row_of_error(name, kind, fused, exact)
 
@@ -144,7 +148,7 @@ def tiles(machine: Machine) -> Iterator[Row]:
 
 
 def fuse_with_little_memory(machine: Machine, fuser: Fuser, ir: Tensor, vis: Tensor) -> Tensor:
-    """With a third of the memory that the network needs; a rehearsal fails once by itself."""
+    """With a sixth of the memory that the library sets aside for it; a rehearsal fails once by itself."""
     if machine.device.type != "cuda":
         genuine, calls = fuser.backend.run, []
 
@@ -170,7 +174,7 @@ def layout(machine: Machine) -> Iterator[Row]:
     """Channels-last, as the network is built, against channels-first."""
     height, width = machine.sizes[0]
     ir, vis = scene(height, width, machine.device)
-    for name in ("cmmdl-ivf", "cmmdl-rt"):
+    for name in NETWORKS[:2]:
         for kind in ("float32", "bfloat16"):
             row: Row = {"model": name, "size": f"{width}x{height}", "precision": kind}
             for label, form in (("last", torch.channels_last), ("first", torch.contiguous_format)):
@@ -199,6 +203,7 @@ def training(machine: Machine) -> Iterator[Row]:
 def step_seconds(machine: Machine, config: Any, *, recorded: bool) -> float:
     """Median seconds of a step on random crops."""
     from cmmdl.training.graph import RecordedStep
+    from cmmdl.training.losses import TAUGHT
     from cmmdl.training.optim import RunningAverage, make_optimizer
     from cmmdl.training.schedule import loss_weights
     from cmmdl.training.setup import build_network
@@ -211,8 +216,11 @@ def step_seconds(machine: Machine, config: Any, *, recorded: bool) -> float:
     model = InPrecision(network, machine.device, config.run.precision)
     step: Any = Step(model, network, optimizer, average, config.loss, config.optim.clip)
     step = RecordedStep(step) if recorded and machine.device.type == "cuda" else step
-    crop = torch.rand(3, config.data.batch, 1, config.data.crop, config.data.crop, device=machine.device)
-    pictures, weights = dict(zip(("ir", "vis", "mask"), crop, strict=True)), loss_weights(config, config.run.steps - 1)
+    crop = torch.rand(4, config.data.batch, 1, config.data.crop, config.data.crop, device=machine.device)
+    pictures = dict(zip(("ir", "vis", "mask", "by"), crop, strict=True))  # the last in the place of a teacher's
+    weights = loss_weights(config, config.run.steps - 1)
+    if TAUGHT not in weights:
+        del pictures["by"]
     with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True):
         for _ in range(1 if machine.rehearse else 4):
             step(pictures, weights)
@@ -232,15 +240,18 @@ class InPrecision(nn.Module):
 
 
 PARTS: dict[str, tuple[Callable[[Machine], Iterator[Row]], float]] = {
-    "parity": (parity, 90), "speed": (speed, 90), "tiles": (tiles, 40), "training": (training, 90),
-    "layout": (layout, 40),
+    "parity": (parity, 90), "speed": (speed, 90), "tiles": (tiles, 40), "layout": (layout, 40),
+    "training": (training, 90),
 }  # fmt: skip
 """Each part and its limit in seconds."""
 
 
 def measure(machine: Machine, out: Path, only: list[str], scale: float) -> Row:
-    """All parts, one after the other; the file is written after each."""
-    results: Row = {"machine": machine.describe()}
+    """All parts, one after the other, the file written after each; if only some are run, it keeps its others."""
+    results: Row = json.loads(out.read_text(encoding="utf-8")) if only and out.exists() else {}
+    if results and results["machine"] != machine.describe():
+        raise SystemExit(f"{out} is of {results['machine']}, not of {machine.describe()}: give another file, -o")
+    results["machine"] = machine.describe()
     for name, (part, limit) in PARTS.items():
         if only and name not in only:
             continue
@@ -262,17 +273,19 @@ def measure(machine: Machine, out: Path, only: list[str], scale: float) -> Row:
     return results
 
 
-def stretch_of_training(config: Path, seconds: float) -> None:
+def stretch_of_training(config: Path, settings: list[str], seconds: float) -> Row:
     """``cmmdl train`` of a recipe for so long; it leaves a checkpoint, from which the same command goes on."""
-    import subprocess
-    import sys
-
-    process = subprocess.Popen([sys.executable, "-m", "cmmdl", "train", str(config)])
+    overrides = [word for setting in settings for word in ("--set", setting)]
+    process = subprocess.Popen([sys.executable, "-m", "cmmdl", "train", str(config), *overrides])
+    begun, stopped = time.monotonic(), False
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
+        stopped = True
         process.terminate()
         process.wait()
+    took = time.monotonic() - begun
+    return {"config": str(config), "seconds": took, "stopped": stopped, "exit status": process.returncode}
 
 
 def tables(results: Row) -> str:
@@ -281,9 +294,11 @@ def tables(results: Row) -> str:
     text = f"{machine['device']}, PyTorch {machine['torch']}, CUDA {machine['cuda']}\n"
     for name in PARTS:
         rows = results.get(name, {}).get("rows", [])
+        text += f"\n**{name}**\n\n"
         if not rows:
+            text += "not measured\n"
             continue
-        text += f"\n**{name}**\n\n| {' | '.join(rows[0])} |\n{'|---' * len(rows[0])}|\n"
+        text += f"| {' | '.join(rows[0])} |\n{'|---' * len(rows[0])}|\n"
         for row in rows:
             text += f"| {' | '.join(f'{v:.3g}' if isinstance(v, float) else str(v) for v in row.values())} |\n"
     return text
@@ -296,6 +311,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=[], help="these parts alone")
     parser.add_argument("--minutes", type=float, default=8.0, help="for everything  [default: 8]")
     parser.add_argument("--train", type=Path, help="a recipe to train with what is left of the time")
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="of the recipe; repeat it"
+    )
     parser.add_argument("--table", type=Path, help="print the tables of an earlier run")
     options = parser.parse_args()
     if options.table:
@@ -305,10 +323,17 @@ def main() -> None:
     if machine.device.type == "cpu" and not options.rehearse:
         parser.error("no CUDA device is there: add --rehearse to try the program on the CPU")
     scale = min(1.0, options.minutes / 8)
-    print(tables(measure(machine, options.out, options.only, scale)))
+    results = measure(machine, options.out, options.only, scale)
+    print(tables(results))
     left = 60 * options.minutes - (time.monotonic() - begun)
     if options.train and left > 30:
-        stretch_of_training(options.train, left)
+        results["stretch"] = stretch = stretch_of_training(options.train, options.settings, left)
+        options.out.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        if stretch["exit status"] and not stretch["stopped"]:
+            sys.exit(f"training {options.train} ended with exit status {stretch['exit status']}")
+    failed = [name for name in PARTS if "error" in results.get(name, {})]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}; the reason is in {options.out}")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ FEW_PIXELS = 8 * 640
 """Pixels of the few rows of a band that a depthwise convolution takes at a time."""
 
 SHARES = 4
-"""The number of bands is a multiple of this, so that two threads, or four, have as much to do."""
+"""A map is cut for a multiple of so many bands, which two threads, or four, share evenly; rows may run out earlier."""
 
 CHANNELS = 1
 """Channels in one group: Fourier transforms of one map at a time are several times as fast as of all at once."""
