@@ -23,7 +23,7 @@ METRICS = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM")
 
 
 def seconds(name: str) -> float:
-    """The median of three fusions of a 640x480 pair, after one that is not counted."""
+    """The median of three fusions of a 640x480 pair after one that is not counted; of the full network a single one."""
     fuser, (ir, vis) = Fuser(name, note=lambda text: None), synthetic_pair(480, 640)
     times = []
     for _ in range(2 if name == "cmmdl-ivf" else 4):

@@ -1,7 +1,7 @@
 """Time and memory of the small network on each runtime, from uint8 arrays to a uint8 array, without disk.
 
-Each row runs in a process of its own; those without torch cannot import it. Weights are random, since time does not
-depend on them::
+Each row runs in a process of its own; those without torch cannot import it. The network is `cmmdl-rt` as it is shipped,
+border included, with random weights, since time does not depend on them::
 
     python benchmarks/runtimes.py --threads 2
     python benchmarks/runtimes.py --model cmmdl-ivf --size 256 256 --calls 3
@@ -66,15 +66,16 @@ def main() -> None:
 
 
 def export(files: Path) -> None:
-    """A network with random weights, in float32 and in 8 bits."""
+    """The shipped network with random weights, in float32 and in 8 bits."""
     import torch
 
     from cmmdl.models.rt import CMMDLRT
     from cmmdl.runtimes.export import export_model
+    from cmmdl.weights.loading import load_model
     from cmmdl.weights.saving import save_model
 
     torch.manual_seed(0)
-    network = CMMDLRT()
+    network = CMMDLRT(load_model("cmmdl-rt").config)  # type: ignore[arg-type]
     for parameter in network.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
