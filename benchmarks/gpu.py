@@ -196,6 +196,8 @@ def training(machine: Machine) -> Iterator[Row]:
                 tiny = ["data.crop=56", "data.batch=2"] if machine.rehearse else []
                 tiny += ["model.width=8", "model.blocks=1"] if machine.rehearse and name == "cmmdl-ivf" else []
                 config = load_config(root / f"{name}.toml", [*tiny, f"run.precision={kind}"])
+                if config.run.init:  # weights of a run that need not be here
+                    config = config.model_copy(update={"run": config.run.model_copy(update={"init": name})})
                 row: Row = {"recipe": name, "precision": kind, "recorded": recorded and machine.device.type == "cuda"}
                 yield row | {"ms": 1000 * step_seconds(machine, config, recorded=recorded)}
 

@@ -127,7 +127,7 @@ def test_a_restart_goes_on_from_the_average_without_moments(tmp_path: Path) -> N
 def test_a_run_with_a_restart_resumes_to_the_same_bits(tmp_path: Path) -> None:
     pairs = write_pairs(tmp_path / "pairs")
     whole = loop.train(tiny_config(tmp_path / "whole", pairs, RESTART))
-    for stop in (2, 3, 5, 0):
+    for stop in (3, 4, 0):
         parts = loop.train(tiny_config(tmp_path / "parts", pairs, RESTART, f"run.stop_after={stop}"))
     states = [load_model(outcome.weights).state_dict() for outcome in (whole, parts)]
     assert all(value.equal(states[1][name]) for name, value in states[0].items())

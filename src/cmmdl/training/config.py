@@ -34,9 +34,9 @@ class Section(BaseModel):
 
 
 def did_you_mean(key: str, names: tuple[str, ...]) -> str:
-    """``, did you mean …?`` by the whole key or by its last part."""
+    """``, did you mean …?`` by the whole key or by its last part, of several with that part the least nested."""
     near = difflib.get_close_matches(key, names, 1, 0.7)
-    last = {name.rsplit(".", 1)[-1]: name for name in names}
+    last = {name.rsplit(".", 1)[-1]: name for name in sorted(names, key=lambda name: -name.count("."))}
     near = near or [last[n] for n in difflib.get_close_matches(key.rsplit(".", 1)[-1], list(last), 1, 0.6)]
     return f"; did you mean {near[0]!r}?" if near else ""
 
