@@ -1,6 +1,6 @@
 """The curve of a training run, so that another run can be compared with it early.
 
-    python benchmarks/curve.py docs/cmmdl-ivf.jsonl                              # that of the shipped weights
+    python benchmarks/curve.py docs/cmmdl-ivf.jsonl                              # that of the recipe
     python benchmarks/curve.py docs/cmmdl-ivf.jsonl runs/cmmdl-ivf/log.jsonl     # beside your own, as far as it is
 
 Takes the ``log.jsonl`` that ``cmmdl train`` writes into a run's folder. Loss, terms and correlations are means over the

@@ -205,7 +205,6 @@ def training(machine: Machine) -> Iterator[Row]:
 def step_seconds(machine: Machine, config: Any, *, recorded: bool) -> float:
     """Median seconds of a step on random crops."""
     from cmmdl.training.graph import RecordedStep
-    from cmmdl.training.losses import TAUGHT
     from cmmdl.training.optim import RunningAverage, make_optimizer
     from cmmdl.training.schedule import loss_weights
     from cmmdl.training.setup import build_network
@@ -221,8 +220,6 @@ def step_seconds(machine: Machine, config: Any, *, recorded: bool) -> float:
     crop = torch.rand(4, config.data.batch, 1, config.data.crop, config.data.crop, device=machine.device)
     pictures = dict(zip(("ir", "vis", "mask", "by"), crop, strict=True))  # the last in the place of a teacher's
     weights = loss_weights(config, config.run.steps - 1)
-    if TAUGHT not in weights:
-        del pictures["by"]
     with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True):
         for _ in range(1 if machine.rehearse else 4):
             step(pictures, weights)
