@@ -26,8 +26,8 @@ def bytes_in_bands(width: int) -> float:
 def bytes_as_a_whole(width: int) -> float:
     """The same where it does not work in bands, on a GPU.
 
-    Measured with a width of 64 on an H100: 5602 bytes on 640x480 pixels, whose transforms need room to work in, and 5065 on
-    1280x1024, both with a border of eight pixels.
+    Measured with a width of 64 on an H100: 5602 bytes on 640x480 pixels, whose transforms need room to work in, and
+    5065 on 1280x1024, both with a border of eight pixels.
     """
     return FLOAT * (24 * width + SINGLES)
 
