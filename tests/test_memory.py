@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from cmmdl.models.rt import CMMDLRT, CMMDLRTConfig
 from cmmdl.runtimes import cgroups, device, memory
 from cmmdl.runtimes.pytorch import TorchBackend, bytes_per_pixel
 
+ROOT = Path(__file__).resolve().parents[1]
 TINY = CMMDLConfig(width=8, blocks=1, heads=2)
 
 
@@ -24,16 +26,26 @@ TINY = CMMDLConfig(width=8, blocks=1, heads=2)
     ("model", "where", "expected"),
     [
         (CMMDL(TINY), "cpu", 4 * (9 * 8 + 25)),
-        (CMMDL(TINY), "cuda", 4 * (20 * 8 + 25)),
+        (CMMDL(TINY), "cuda", 4 * (24 * 8 + 25)),
         (CMMDL(CMMDLConfig(width=16, blocks=1, heads=2)), "cpu", 4 * (9 * 16 + 25)),
         (CMMDLRT(), "cpu", 500),
         (CMMDLRT(CMMDLRTConfig(width=64)), "cpu", 900),
-        (torch.nn.Conv2d(1, 1, 1), "cpu", 4 * (20 * 64 + 25)),
+        (torch.nn.Conv2d(1, 1, 1), "cpu", 4 * (24 * 64 + 25)),
         (MeanFusion(), "cpu", 256),
     ],
 )
 def test_estimates_go_with_the_width(model: torch.nn.Module, where: str, expected: float) -> None:
     assert bytes_per_pixel(model, torch.device(where)) == expected
+
+
+def test_what_is_set_aside_on_a_gpu_covers_what_was_measured() -> None:
+    rows = json.loads((ROOT / "docs" / "gpu.json").read_text(encoding="utf-8"))["speed"]["rows"]
+    peaks = [row for row in rows if row["model"] == "cmmdl-ivf"]
+    assert len(peaks) == 6
+    for row in peaks:
+        width, height = map(int, row["size"].split("x"))
+        aside = bytes_per_pixel(CMMDL(CMMDLConfig(blocks=1)), torch.device("cuda")) * width * height
+        assert row["peak_mib"] * 2**20 < aside < 1.6 * row["peak_mib"] * 2**20
 
 
 def test_double_precision_needs_twice_as_much() -> None:
