@@ -34,7 +34,7 @@ from cmmdl.runtimes.pytorch import whole_float32
 from cmmdl.scenes import synthetic_pair
 from cmmdl.weights.loading import load_model
 
-MODELS = ["cmmdl-ivf", "cmmdl-rt", "cmmdl-mif", "laplacian", "gff"]
+MODELS = ["cmmdl-ivf", "cmmdl-rt", "cmmdl-mif-rt", "laplacian", "gff"]
 NETWORKS = MODELS[:3]
 PRECISIONS = ["float32", "tf32", "bfloat16", "float64"]
 Row = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Score ``cmmdl-mif`` on the held-out cases of MRI with CT, PET and SPECT beside the methods without weights.
+"""Score the medical networks on the held-out cases of MRI with CT, PET and SPECT beside the methods without weights.
 
     python benchmarks/quality_medical.py --data ../shared/data            # prints the tables
     python benchmarks/quality_medical.py --data ../shared/data --write     # also the document, README and cards
@@ -52,7 +52,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STEMS = ROOT / "configs" / "validation-medical.txt"
 DOCS = ROOT / "docs" / "results-medical.md"
 MARKS = "<!-- medical:begin -->", "<!-- medical:end -->"
-MODELS = ["cmmdl-mif"]
+MODELS = ["cmmdl-mif", "cmmdl-mif-rt"]
 
 HEADER = """# Results: medical pictures
 
@@ -64,8 +64,9 @@ Rise: where CT, PET or SPECT is brighter than the MRI by a fifth of the range, b
 luma rises. Brightest of the black: the highest level of the result where both sources have at most 2. The hue error is
 in degrees.
 
-The network was trained on metric terms (SD, SF, MI, SCD, VIF, Qabf and SSIM are in its loss), so those columns say less
-of it than of the others. The second table of each set holds metrics kept out of training.
+The networks were trained on metric terms (SF, MI, SCD, VIF, Qabf and SSIM are in the losses of both, EN in that of
+`cmmdl-mif`, SD in that of `cmmdl-mif-rt`), so those columns say less of them than of the others. The second table of
+each set holds metrics kept out of training.
 """
 
 

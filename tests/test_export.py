@@ -153,7 +153,7 @@ def test_a_file_that_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.Mon
         (["mean", "-o", "{}/mean.pt"], r"ends in \.onnx"),
         (["mean", "-o", "{}/mean.onnx", "--format", "openvino"], r"ends in \.xml"),
         (["mean", "-o", "{}/none/mean.onnx"], "no folder"),
-        (["mean", "-o", "{}/mean.onnx", "--precision", "int8"], "int8 is for cmmdl-rt and cmmdl-mif"),
+        (["mean", "-o", "{}/mean.onnx", "--precision", "int8"], "int8 is for cmmdl-rt and cmmdl-mif-rt"),
         (["no-such-model", "-o", "{}/mean.onnx"], "no-such-model"),
         (["mean", "-o", "{}/there.onnx"], "--overwrite"),
     ],

@@ -150,6 +150,7 @@ RUN_AS_PRINTED = [
             "browser",
             "cmmdl-ivf",
             "cmmdl-mif",
+            "cmmdl-mif-rt",
             "cmmdl-rt",
             "data",
             "exit-codes",

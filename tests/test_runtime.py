@@ -107,7 +107,9 @@ def test_auto(monkeypatch: pytest.MonkeyPatch, mean: Path, tmp_path: Path) -> No
     there = {"onnxruntime", "openvino", "torch"}
     monkeypatch.setattr(choice, "installed", lambda name: name in there)
     monkeypatch.setattr(choice, "_has_gpu", lambda: False)
-    assert choose_backend(torch.nn.Identity()) == choose_backend("mean") == choose_backend("cmmdl-ivf") == "torch"
+    assert choose_backend(torch.nn.Identity()) == choose_backend("mean") == "torch"
+    assert choose_backend("cmmdl-ivf") == choose_backend("cmmdl-mif") == "torch"
+    assert choose_backend("cmmdl-rt") == choose_backend("cmmdl-mif-rt") == "openvino"
     assert choose_backend("model.xml") == "openvino"
     assert choose_backend("model.onnx") == "onnxruntime"
     monkeypatch.setattr(Named, "exported", mean)  # as of a model that ships as an ONNX file

@@ -393,7 +393,7 @@ def test_the_command_offers_every_network_with_weights(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("cmmdl.serve.listening.listen", stop)
     CliRunner().invoke(main, ["serve"])
-    assert offered == ["cmmdl-rt", "cmmdl-ivf", "cmmdl-mif"]
+    assert offered == ["cmmdl-rt", "cmmdl-ivf", "cmmdl-mif-rt", "cmmdl-mif"]
     offered.clear()
     CliRunner().invoke(main, ["serve", "--model", "max"])
     assert offered == ["max"]

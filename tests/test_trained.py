@@ -10,7 +10,7 @@ from cmmdl import Fuser
 from cmmdl.files import colour
 from cmmdl.scenes import synthetic_pair
 
-TRAINED = ["cmmdl-ivf", "cmmdl-rt", "cmmdl-mif"]
+TRAINED = ["cmmdl-ivf", "cmmdl-mif", "cmmdl-rt", "cmmdl-mif-rt"]
 
 
 def luma(picture: np.ndarray) -> np.ndarray:
@@ -35,7 +35,7 @@ def test_corners_and_borders_hold_nothing_that_is_in_no_source(name: str, scene:
     assert beyond[frame].clip(0).mean() < 2 * beyond[~frame].clip(0).mean() + 0.01, "a line along the border"
 
 
-@pytest.mark.parametrize("name", ["cmmdl-rt", "cmmdl-mif"])
+@pytest.mark.parametrize("name", ["cmmdl-rt", "cmmdl-mif-rt"])
 def test_the_onnx_file_in_the_box_holds_the_same_network(name: str, scene: tuple[np.ndarray, np.ndarray]) -> None:
     ir, vis = (luma(picture).astype(np.float32) for picture in scene)
     exported, network = (Fuser(name, backend=backend)(ir, vis) for backend in ("onnxruntime", "torch"))
@@ -76,6 +76,7 @@ def test_even_skies_have_no_seam_or_glow_beside_a_house(sky_ir: int, sky_vis: in
     assert np.abs(np.subtract(near, far)).max() < 12
 
 
+@pytest.mark.parametrize("name", ["cmmdl-mif", "cmmdl-mif-rt"])
 class TestMedical:
     def slices(self) -> tuple[np.ndarray, np.ndarray]:
         """A head that MRI shows in grey and PET in colours, black around it."""
@@ -86,26 +87,26 @@ class TestMedical:
         pet = 255 * np.stack([heat, heat**2, 0.3 * (1 - heat) * head], axis=-1)
         return mri.astype(np.uint8), pet.astype(np.uint8)
 
-    def test_black_stays_black(self) -> None:
+    def test_black_stays_black(self, name: str) -> None:
         mri, pet = self.slices()
-        fused = Fuser("cmmdl-mif", backend="torch")(mri, pet)
+        fused = Fuser(name, backend="torch")(mri, pet)
         outside = np.zeros(mri.shape, dtype=bool)
         outside[:4] = outside[-4:] = True
         assert fused[outside].mean() < 2
 
-    def test_the_skull_of_ct_and_the_brain_of_mri_are_both_there(self) -> None:
+    def test_the_skull_of_ct_and_the_brain_of_mri_are_both_there(self, name: str) -> None:
         mri, _ = self.slices()
         y, x = np.mgrid[-1:1:96j, -1:1:96j]
         radius = x**2 + (y / 1.1) ** 2
         skull = (radius > 0.6) & (radius < 0.75)
-        fused = luma(Fuser("cmmdl-mif", backend="torch")(mri, np.where(skull, 250, 0).astype(np.uint8)))
+        fused = luma(Fuser(name, backend="torch")(mri, np.where(skull, 250, 0).astype(np.uint8)))
         assert fused[(radius > 0.64) & (radius < 0.71)].mean() > 0.7
         brain = radius < 0.5
         assert np.corrcoef(fused[brain], luma(mri)[brain])[0, 1] > 0.9
 
-    def test_hue_is_that_of_the_coloured_slice(self) -> None:
+    def test_hue_is_that_of_the_coloured_slice(self, name: str) -> None:
         mri, pet = self.slices()
-        fused = Fuser("cmmdl-mif", backend="torch")(mri, pet)
+        fused = Fuser(name, backend="torch")(mri, pet)
         before, after = (
             colour.rgb_to_ycbcr(torch.from_numpy(x.astype(np.float64) / 255).permute(2, 0, 1))[1:] - 0.5
             for x in (pet, fused)

@@ -115,7 +115,7 @@ def agrees(data: bytes, ir: Path, vis: Path, model: str = "cmmdl-rt") -> None:
     assert expected.std() > 5, "there is something to see"
 
 
-@pytest.mark.parametrize("model", ["cmmdl-rt", "cmmdl-mif"])
+@pytest.mark.parametrize("model", ["cmmdl-rt", "cmmdl-mif-rt"])
 @pytest.mark.parametrize("colour", ["vis", "ir", "none"])
 def test_the_result_is_that_of_python(page: Any, tmp_path: Path, model: str, colour: str) -> None:
     grey, vis = synthetic_pair(117, 163, seed=5)
@@ -175,7 +175,7 @@ def test_without_a_network(page: Any, host: Host, tmp_path: Path) -> None:
     page.wait_for_selector("#offline:has-text('without a network')")
     host.stop()
     page.reload()
-    for model in ("cmmdl-rt", "cmmdl-mif"):
+    for model in ("cmmdl-rt", "cmmdl-mif-rt"):
         page.select_option("#model", model)
         choose(page, ir, vis)
         assert status(page) == "Done"

@@ -103,7 +103,7 @@ def test_what_no_parameter_depends_on_may_differ_in_an_average() -> None:
     [
         (["cmmdl-ivf", "cmmdl-rt"], "one architecture and configuration"),
         (["mean", "max"], "has no weights to average"),
-        (["cmmdl-rt", "cmmdl-mif"], "one architecture and configuration"),
+        (["cmmdl-rt", "cmmdl-mif-rt"], "one architecture and configuration"),
         (["cmmdl-rt", "cmmdl-rt", "--share", "1"], "2 weights and 1 --share"),
         (["cmmdl-rt", "cmmdl-rt", "--share", "0.5", "--share", "0.6"], "add up to 1"),
         (["cmmdl-rt", "nowhere.safetensors"], "nowhere.safetensors"),

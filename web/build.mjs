@@ -16,7 +16,7 @@ const COPIES = {
   [join(packages, "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm")]: "ort/ort-wasm-simd-threaded.wasm",
   [join(packages, "fflate/esm/browser.js")]: "fflate.js",
   [join(source, "weights/trained/cmmdl-rt.onnx")]: "models/cmmdl-rt.onnx",
-  [join(source, "weights/trained/cmmdl-mif.onnx")]: "models/cmmdl-mif.onnx",
+  [join(source, "weights/trained/cmmdl-mif-rt.onnx")]: "models/cmmdl-mif-rt.onnx",
   [join(source, "serve/page/page.css")]: "page.css",
   [join(source, "serve/page/compare.js")]: "compare.js",
   [join(source, "serve/page/icon.svg")]: "icon.svg",

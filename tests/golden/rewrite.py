@@ -15,7 +15,9 @@ from cmmdl import Fuser
 from cmmdl.scenes import synthetic_pair
 
 FUSED = Path(__file__).parent / "fused"
-MODELS = ("cmmdl-ivf", "cmmdl-rt", "cmmdl-mif")
+FULL = ("cmmdl-ivf", "cmmdl-mif")
+"""Those that do not ship as ONNX files."""
+MODELS = (*FULL, "cmmdl-rt", "cmmdl-mif-rt")
 SCENES = {"colour": (96, 128, 4), "grey": (77, 101, 9)}
 """Name -> height, width and seed."""
 

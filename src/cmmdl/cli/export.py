@@ -18,7 +18,7 @@ PATH = click.Path(path_type=Path)
     type=click.Choice(["float32", "float16", "int8"]),
     default="float32",
     show_default=True,
-    help="float16 and int8 are for cmmdl-rt and cmmdl-mif.",
+    help="float16 and int8 are for cmmdl-rt and cmmdl-mif-rt.",
 )
 @click.option(
     "--calibration", type=PATH, nargs=2, metavar="IR VIS", help="Folders that int8 is calibrated on. [default: scenes]"

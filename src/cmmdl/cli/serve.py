@@ -12,8 +12,9 @@ from cmmdl.errors import UserError
 
 @click.command("serve")
 @click.option(
-    "--model", "models", multiple=True, metavar="NAME_OR_PATH", default=["cmmdl-rt", "cmmdl-ivf", "cmmdl-mif"],
-    show_default=True, help="May be repeated; requests get the first unless they name another.",
+    "--model", "models", multiple=True, metavar="NAME_OR_PATH",
+    default=["cmmdl-rt", "cmmdl-ivf", "cmmdl-mif-rt", "cmmdl-mif"], show_default=True,
+    help="May be repeated; requests get the first unless they name another.",
 )  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every network.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")

@@ -21,7 +21,7 @@ BLOCK = 8
 
 @dataclass(frozen=True)
 class CMMDLRTConfig:
-    """What the small network is made of. The weights ``cmmdl-rt`` have 24 channels, ``cmmdl-mif`` 48.
+    """What the small network is made of. The weights ``cmmdl-rt`` have 24 channels, ``cmmdl-mif-rt`` 48.
 
     Attributes:
         width: Channels of the spatial path.

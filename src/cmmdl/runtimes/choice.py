@@ -74,8 +74,8 @@ def choose_backend(model: Any, *, device: str | torch.device = "auto", precision
     """What ``backend="auto"`` stands for.
 
     - ``.xml`` files need OpenVINO; ``.onnx`` files run on ONNX Runtime, or on OpenVINO where only that is installed.
-    - A model that ships as an ONNX file (``cmmdl-rt``, ``cmmdl-mif``) runs on OpenVINO, else on ONNX Runtime, if one is
-      installed, no GPU or other device than the CPU is asked for or there, and no precision that only torch has.
+    - A model that ships as an ONNX file (``cmmdl-rt``, ``cmmdl-mif-rt``) runs on OpenVINO, else on ONNX Runtime, if one
+      is installed, no GPU or other device than the CPU is asked for or there, and no precision that only torch has.
     - Everything else runs on torch.
     """
     found = resolve(model)

@@ -59,7 +59,8 @@ class ModelCard:
 def available_models() -> tuple[ModelCard, ...]:
     """Every model that has a name: the trained weights first, then the methods without weights."""
     names = {field.name for field in fields(ModelCard)}
-    cards = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(TRAINED.glob("*.json"))]
+    cards = [json.loads(path.read_text(encoding="utf-8")) for path in TRAINED.glob("*.json")]
+    cards.sort(key=lambda card: card["name"])
     trained = [ModelCard(**{key: value for key, value in card.items() if key in names}) for card in cards]
     return (*trained, *(ModelCard(name, text, "MIT") for name, text in METHODS.items()))
 

@@ -52,7 +52,7 @@ def export_model(
         model: A name of `available_models`, a weights file, or a module called ``model(ir, vis)``.
         output: ``.onnx`` for ONNX; ``.xml`` for OpenVINO, which always has its weights in a ``.bin`` beside it.
         format: ``"onnx"`` or ``"openvino"``.
-        precision: ``"float32"``; for ``cmmdl-rt`` and ``cmmdl-mif`` also ``"float16"`` and ``"int8"``.
+        precision: ``"float32"``; for ``cmmdl-rt`` and ``cmmdl-mif-rt`` also ``"float16"`` and ``"int8"``.
         calibration: Folders of infrared and visible pictures that set the scales of 8-bit numbers; by default
             synthetic scenes.
         name: What the file calls the model; by default the name or the stem of the weights file.
@@ -69,7 +69,7 @@ def export_model(
     found = resolve(model)
     module = _inference_module(found)
     if precision != "float32" and not isinstance(module, CMMDLRT):
-        raise UsageError(f"{precision} is for cmmdl-rt and cmmdl-mif; the spectra of other networks need float32")
+        raise UsageError(f"{precision} is for cmmdl-rt and cmmdl-mif-rt; the spectra of other networks need float32")
     weights = "" if isinstance(found, Module | ExportedFile) else found.sha256
     facts = Signature(
         str(output),
