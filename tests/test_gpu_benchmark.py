@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
@@ -75,8 +76,25 @@ def test_a_stretch_of_training_tells_how_it_ended(gpu: ModuleType, tmp_path: Pat
     assert told["exit status"] == 2, "there is no such setting"
 
 
+@pytest.fixture
+def tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's own default, without which these tests tell nothing."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+
+
+@pytest.mark.usefixtures("tf32")
 def test_float32_is_whole_in_a_backend() -> None:
-    assert torch.backends.cudnn.allow_tf32, "PyTorch's own default, without which this test tells nothing"
     with whole_float32():
         assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.usefixtures("tf32")
+def test_float32_is_whole_until_the_last_of_several_threads_is_out() -> None:
+    first, second = whole_float32(), whole_float32()
+    with ExitStack() as outer:
+        with ExitStack() as inner:
+            inner.enter_context(first)
+            outer.enter_context(second)
+        assert not torch.backends.cudnn.allow_tf32, "the second is still in"
     assert torch.backends.cudnn.allow_tf32

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
@@ -123,12 +125,34 @@ class TorchBackend:
         return (pixels if is_tensor(pixels) else torch.from_numpy(pixels)).to(self.device, self.dtype)
 
 
-def whole_float32() -> AbstractContextManager[None]:
-    """Float32 as it is in cuDNN's convolutions, which else round to TF32: that moves pixels by 0.1 grey level."""
-    cudnn = torch.backends.cudnn
-    return cudnn.flags(  # type: ignore[no-any-return]
-        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
-    )
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """Float32 as it is in cuDNN's convolutions, which else round to TF32: that moves pixels by 0.1 grey level.
+
+    The setting is the whole process's: where threads overlap, the first one in changes it and the last one out puts it
+    back.
+    """
+    with _FLOAT32.lock:
+        if not _FLOAT32.inside:
+            _FLOAT32.before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+        _FLOAT32.inside += 1
+    try:
+        yield
+    finally:
+        with _FLOAT32.lock:
+            _FLOAT32.inside -= 1
+            if not _FLOAT32.inside:
+                torch.backends.cudnn.allow_tf32 = _FLOAT32.before
+
+
+class _Float32:
+    """Who is in `whole_float32` now, and what to put back after the last."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.before = Lock(), 0, True
+
+
+_FLOAT32 = _Float32()
 
 
 def _cannot_do(error: Exception) -> bool:
