@@ -16,7 +16,14 @@ from cmmdl.training import loop
 from cmmdl.training.config import OptimConfig, TrainConfig
 from cmmdl.training.configfile import load_config
 from cmmdl.training.optim import RunningAverage, make_optimizer
-from cmmdl.training.schedule import batch_numbers, drawn_before, loss_weights, rate_at, restarts, steps_since_restart
+from cmmdl.training.schedule import (
+    batch_numbers,
+    drawn_before,
+    loss_weights,
+    rate_at,
+    restarts,
+    steps_since_restart,
+)
 from cmmdl.training.setup import without_idle_biases
 from cmmdl.training.step import Step
 from cmmdl.weights.loading import load_model
@@ -67,6 +74,9 @@ def test_start_terms_fade_into_the_others() -> None:
         ("[{start=5, corp=64}]", "no setting 'phases.0.corp'"),
         ("[{start=5, restart={warmup=3}}]", "phases.0.restart.lr"),
         ("[{start=5, restart={lr=0}}]", "phases.0.restart.lr = 0"),
+        ("[{start=5, share=-1}]", "phases.0.share = -1"),
+        ("[{start=5, share=0.5}, {start=9, share=0.4}]", "the shares 0.5, 0.4 must add up to 1"),
+        ("[{start=30000, share=1}]", "from step 30000 has a share, but the run ends at 20000"),
     ],
 )
 def test_phases_that_cannot_be_are_refused(phases: str, message: str) -> None:

@@ -209,6 +209,8 @@ class Phase(Section):
         batch: As ``data.batch``.
         terms: As ``loss.terms``, all of them.
         restart: Begins with a warm restart; without it the learning rate runs on.
+        share: Of the running average at this phase's end in the weights that the run ships. If no phase has one,
+            those are the average at the end of the run; else all shares add up to 1.
     """
 
     start: AtLeast1
@@ -216,6 +218,7 @@ class Phase(Section):
     batch: Annotated[int, Field(ge=2)] | None = None
     terms: Weights | None = None
     restart: Restart | None = None
+    share: NotNegative = 0.0
 
 
 class OptimConfig(Section):
@@ -418,6 +421,17 @@ class TrainConfig(Section):
         starts = [phase.start for phase in self.phases]
         if starts != sorted(set(starts)):
             raise ValueError(f"phases must begin one after the other, not at {', '.join(map(str, starts))}")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> TrainConfig:
+        shared = [phase for phase in self.phases if phase.share]
+        if shared and abs(sum(phase.share for phase in shared) - 1) > 1e-6:
+            raise ValueError(f"phases: the shares {', '.join(f'{phase.share:g}' for phase in shared)} must add up to 1")
+        if shared and shared[-1].start >= self.run.steps:
+            raise ValueError(
+                f"phases: that from step {shared[-1].start} has a share, but the run ends at {self.run.steps}"
+            )
         return self
 
 

@@ -32,6 +32,7 @@ from cmmdl.training.checkpointing import recompute_blocks
 from cmmdl.training.checks import check_scored_pictures, fingerprints, refuse_other_network, refuse_other_pairs
 from cmmdl.training.config import TrainConfig
 from cmmdl.training.data import Crops, short_list
+from cmmdl.training.ends import MeanOfEnds
 from cmmdl.training.estimate import Pace, memory_note
 from cmmdl.training.graph import RecordedStep
 from cmmdl.training.journal import Journal
@@ -43,7 +44,15 @@ from cmmdl.training.optim import (
     start_over,
     state_by_name,
 )
-from cmmdl.training.schedule import batch_numbers, drawn_before, loss_weights, rate_at, restarts, steps_since_restart
+from cmmdl.training.schedule import (
+    batch_numbers,
+    drawn_before,
+    loss_weights,
+    rate_at,
+    restarts,
+    shares_at_ends,
+    steps_since_restart,
+)
 from cmmdl.training.setup import build_network, load_teacher, make_accelerator
 from cmmdl.training.signals import StopSignal, ignore_interrupts
 from cmmdl.training.step import Numbers, Step
@@ -99,12 +108,14 @@ class Training:
         self.teacher = load_teacher(self.config, self.device)
         self.average = RunningAverage(self.network, self.config.optim.ema)
         optimizer = make_optimizer(self.network.parameters(), self.config.optim)
+        self.ends = MeanOfEnds(shares_at_ends(self.config))
         self.step, self.best = 0, -math.inf
         if saved:
             self.step, self.best = saved["step"], saved["best"]
             self.network.load_state_dict(saved["model"])
             self.average.module.load_state_dict(saved["average"])
             restore_state(optimizer, self.network, saved["optimizer"])
+            self.ends.restore(saved.get("ends"), self.step, self.folder)
         self.model, self.optimizer = self.accelerator.prepare(self.network, optimizer)
         self.take_step = self.make_step()
         self.crops = Crops(self.config.data, self.config.run.seed)
@@ -170,6 +181,7 @@ class Training:
         losses, values = self.read(numbers)
         self.refuse_nonfinite(bool(values.pop("healthy")), losses, batch["name"])
         self.step += 1
+        self.ends.take(self.step, self.average.module)
         return self.report(values) | {"lr": rate}
 
     def read(self, numbers: Numbers) -> tuple[list[float], dict[str, float]]:
@@ -214,7 +226,7 @@ class Training:
         journal.note(f"step {self.step}: " + " ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
         if numbers["total"] > self.best:
             self.best = numbers["total"]
-            self.write_weights("best.safetensors", numbers)
+            self.write_weights("best.safetensors", self.averaged(), numbers)
 
     def show(self, journal: Journal) -> None:
         """Fused sample pictures beside their sources: validation pairs, else the first crops."""
@@ -255,8 +267,12 @@ class Training:
             self.save()
 
     def averaged(self) -> nn.Module:
-        """The weights to judge and to ship: the running average, or the present ones if there is none."""
+        """The weights to judge: the running average, or the present ones if there is none."""
         return self.average.module.eval()
+
+    def shipped(self) -> nn.Module:
+        """The weights to ship: the mean of those at the ends of phases, if these have shares and all are in."""
+        return self.ends.mean(self.averaged()) if self.ends.complete else self.averaged()
 
     def save(self) -> None:
         """Write a checkpoint. Main process only."""
@@ -265,17 +281,17 @@ class Training:
                 "step": self.step, "best": self.best, "config": self.config.model_dump(mode="json"),
                 "model": self.network.state_dict(), "average": self.average.module.state_dict(),
                 "optimizer": state_by_name(self.optimizer.optimizer, self.network), "ranges": self.crops.ranges,
-                "pairs": fingerprints(self.crops.pairs),
+                "pairs": fingerprints(self.crops.pairs), "ends": self.ends.state(),
             }  # fmt: skip
             save_checkpoint(self.folder, state, self.config.run.keep)
         self.saved_at, self.last_saved = time.monotonic(), self.step
 
-    def write_weights(self, name: str, scores: dict[str, float] | None = None) -> Path:
-        """The averaged weights as safetensors, with the settings and scores in the metadata."""
+    def write_weights(self, name: str, network: nn.Module, scores: dict[str, float] | None = None) -> Path:
+        """Weights as safetensors, with the settings and scores in the metadata."""
         metadata = {"training": self.config.model_dump_json(exclude={"run": {"folder"}}), "step": str(self.step)}
         if scores:
             metadata["scores"] = json.dumps({name: round(value, 4) for name, value in scores.items()})
-        save_model(self.averaged(), self.folder / name, metadata)
+        save_model(network, self.folder / name, metadata)
         return self.folder / name
 
     def due(self, every: int) -> bool:
@@ -331,7 +347,7 @@ def train(config: TrainConfig, *, accept_changes: bool = False) -> TrainingOutco
     finished = training.step == run.last_step
     weights = run.folder / "last.safetensors"
     if finished and training.main:
-        training.write_weights(weights.name)
+        training.write_weights(weights.name, training.shipped())
     training.accelerator.wait_for_everyone()
     training.accelerator.end_training()
     return TrainingOutcome(training.step, finished, stop.received, weights, training.main)

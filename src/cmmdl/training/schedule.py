@@ -75,6 +75,13 @@ def rate_at(config: TrainConfig, step: int) -> float:
     return learning_rate(optim, step - begun, min(end, config.run.steps) - begun)
 
 
+def shares_at_ends(config: TrainConfig) -> dict[int, float]:
+    """Step count at the end of each phase that has a share in the shipped weights, and that share."""
+    steps = config.run.steps
+    ends = [min(phase.start, steps) for phase in config.phases[1:]] + [steps]
+    return {end: phase.share for phase, end in zip(config.phases, ends, strict=False) if phase.share}
+
+
 def batch_numbers(config: TrainConfig, first_step: int, rank: int, processes: int) -> Iterator[list[Numbered]]:
     """The crops that one process takes in each step from ``first_step`` on: its equal share of the global batch."""
     for step in range(first_step, config.run.last_step):
