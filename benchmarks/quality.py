@@ -48,6 +48,7 @@ pictures, scored by the same evaluator. DIR holds `test/tno/ir`, `test/tno/vis`,
 
 Our networks were trained on metric terms (EN, SD, SF, MI, SCD, VIF, Qabf and SSIM are in their loss), so those columns
 say less of them than of networks that were not. The second table of each set holds metrics kept out of training.
+Earlier weights were scored on these pairs too, and what followed was chosen with those scores in mind: see the cards.
 """
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from cmmdl.errors import UserError
@@ -13,6 +15,7 @@ from cmmdl.training import loop
 from cmmdl.training.configfile import load_config
 from cmmdl.training.ends import MeanOfEnds
 from cmmdl.training.schedule import shares_at_ends
+from cmmdl.training.validation import score, validation_pairs
 from cmmdl.weights.averaging import average_models
 from cmmdl.weights.loading import load_model
 from training_helpers import tiny_config, write_pairs
@@ -57,12 +60,28 @@ def test_a_run_ships_the_mean_of_its_ends_and_resumes_to_the_same_bits(tmp_path:
     assert not all(value.equal(last.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
+def test_the_mean_is_scored_at_the_end_and_carries_its_scores(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path / "pairs")
+    config = tiny_config(tmp_path / "run", pairs, SHARES, val={"ir": pairs / "ir", "vis": pairs / "vis", "pairs": 1})
+    outcome = loop.train(config)
+    assert outcome.ends == (3, 6)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    (logged,) = (line for line in lines if line["kind"] == "mean")
+    again = score(load_model(outcome.weights), validation_pairs(config.val), 0, torch.device("cpu"))
+    assert again["total"] == pytest.approx(logged["total"], abs=1e-3)
+    (average,) = (line for line in lines if line["kind"] == "val")
+    assert average["total"] != logged["total"]
+    with safe_open(outcome.weights, "pt") as file:
+        assert json.loads(file.metadata()["scores"])["total"] == pytest.approx(again["total"], abs=1e-3)
+
+
 @pytest.mark.parametrize("before", [SHARES.replace("0.25", "0.5").replace("0.75", "0.5"), "phases=[]"])
 def test_shares_that_change_once_an_end_is_past_are_refused(tmp_path: Path, before: str) -> None:
     """Even when the change is accepted: the weights of that step are gone."""
     pairs = write_pairs(tmp_path / "pairs")
     loop.train(tiny_config(tmp_path / "run", pairs, before, "run.stop_after=4"))
-    with pytest.raises(UserError, match=r"after 4 steps was made with other shares of the weights of step 3"):
+    with pytest.raises(UserError, match=r"after 4 steps, the mean would hold other weights or shares \(step 3\)"):
         loop.Training(tiny_config(tmp_path / "run", pairs, SHARES), accept_changes=True)
+    loop.Training(tiny_config(tmp_path / "run", pairs, "phases=[]"), accept_changes=True)  # a mean given up is no loss
     loop.train(tiny_config(tmp_path / "new", pairs, before, "run.stop_after=2"))  # before that end they may
     loop.Training(tiny_config(tmp_path / "new", pairs, SHARES), accept_changes=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cmmdl.models.cmmdl import CMMDL, CMMDLConfig
 from cmmdl.training.batchnorm import GlobalBatchNorm, use_global_statistics
 from cmmdl.training.checkpoint import newest_checkpoint
+from cmmdl.weights.loading import load_model
 from training_helpers import TINY_MODEL, finish, finish_here, relative_difference, start, train_command, write_pairs
 
 
@@ -77,16 +78,20 @@ def test_ten_steps_of_two_processes_are_ten_steps_of_one(tmp_path: Path, launche
                        "--mixed_precision=no", "--dynamo_backend=no", f"--main_process_port={free_port()}"],
         "torchrun": ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port()}"],
     }[launcher]  # fmt: skip
-    one = finish_here(train_command(pairs, tmp_path / "one", "run.steps=10"))
-    two = finish([*launch, *train_command(pairs, tmp_path / "two", "run.steps=10")])
+    settings = "run.steps=10", "phases=[{start=4, share=0.5}, {start=7, share=0.5}]"
+    one = finish_here(train_command(pairs, tmp_path / "one", *settings))
+    two = finish([*launch, *train_command(pairs, tmp_path / "two", *settings)])
     assert one.exit_code == 0, one.stderr
     assert two.returncode == 0, two.stderr
-    assert two.stdout.count("10 steps") == 1, "one process reports"
+    assert two.stdout.count("10 steps, the mean of steps 7, 10") == 1, "one process reports"
     states = [newest_checkpoint(tmp_path / name) for name in ("one", "two")]
     assert [state["step"] for state in states] == [10, 10]
-    for part in ("model", "average"):
-        difference = relative_difference(states[0][part], states[1][part])
+    shipped = [load_model(tmp_path / name / "last.safetensors").state_dict() for name in ("one", "two")]
+    parts = {name: [state[name] for state in states] for name in ("model", "average")} | {"shipped": shipped}
+    for part, both in parts.items():
+        difference = relative_difference(*both)
         assert 0 < difference < 1e-4, f"{part}: {difference:.1e}"
+    assert relative_difference(shipped[0], states[0]["average"]) > 1e-4, "the mean is not the last average"
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("one", "two")]
     assert logs[0].count("\n") == logs[1].count("\n") == 1
 

@@ -70,7 +70,8 @@ def command(
     quiet_decoders()
     outcome = train(settings, accept_changes=accept_changes)
     if outcome.main and outcome.finished:
-        click.echo(f"{outcome.weights}: {outcome.step} steps")
+        mean = f", the mean of steps {', '.join(map(str, outcome.ends))}" if outcome.ends else ""
+        click.echo(f"{outcome.weights}: {outcome.step} steps{mean}")
     elif outcome.main:
         click.echo(f"stopped after step {outcome.step}; run the same command to continue", err=True)
     if not outcome.finished:

@@ -210,7 +210,8 @@ class Phase(Section):
         terms: As ``loss.terms``, all of them.
         restart: Begins with a warm restart; without it the learning rate runs on.
         share: Of the running average at this phase's end in the weights that the run ships. If no phase has one,
-            those are the average at the end of the run; else all shares add up to 1.
+            those are the average at the end of the run; else all shares add up to 1. What comes before the first phase
+            has none.
     """
 
     start: AtLeast1
@@ -235,7 +236,8 @@ class OptimConfig(Section):
         floor: Lowest learning rate.
         halve_every: Steps between halvings.
         clip: Longest gradient (Euclidean norm over all parameters); 0 does not clip.
-        ema: Decay of the running average of the weights, the weights that are shipped; 0 ships the last ones.
+        ema: Decay of the running average of the weights, which is what a run ships if no phase has a ``share``; 0 ships
+            the last weights.
     """
 
     algorithm: Literal["adam", "adamw"] = "adamw"
@@ -430,7 +432,8 @@ class TrainConfig(Section):
             raise ValueError(f"phases: the shares {', '.join(f'{phase.share:g}' for phase in shared)} must add up to 1")
         if shared and shared[-1].start >= self.run.steps:
             raise ValueError(
-                f"phases: that from step {shared[-1].start} has a share, but the run ends at {self.run.steps}"
+                f"phases: that from step {shared[-1].start} has a share, but the run ends at {self.run.steps}: "
+                "take the shares out, or all phases (--set 'phases=[]')"
             )
         return self
 

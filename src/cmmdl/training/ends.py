@@ -58,14 +58,16 @@ class MeanOfEnds:
         """Go on after ``step`` steps with what a checkpoint kept; None from one that knows no shares.
 
         Raises:
-            UserError: If it lacks weights that have a share, or holds others.
+            UserError: If it lacks weights that have a share, or holds others: those of a past step cannot be had again.
         """
+        if not self.shares:
+            return
         saved = saved or {"taken": {}, "sum": {}}
         due = {end: share for end, share in self.shares.items() if end <= step}
         if saved["taken"] != due:
-            steps = ", ".join(str(end) for end in sorted({**due, **saved["taken"]}))
+            steps = ", ".join(str(end) for end, _ in sorted(dict(saved["taken"].items() ^ due.items()).items()))
             raise UserError(
-                f"{folder}: its checkpoint after {step} steps was made with other shares of the weights of step "
-                f"{steps}: restore the shares of phases, or use another run folder (-o)"
+                f"{folder}: by now, after {step} steps, the mean would hold other weights or shares (step {steps}): "
+                "restore the ends and shares of phases, take all shares out, or use another run folder (-o)"
             )
         self.taken, self.sum = dict(saved["taken"]), {name: torch.clone(value) for name, value in saved["sum"].items()}

@@ -69,13 +69,15 @@ PICTURES = "ir", "vis", "mask", "counts"
 class TrainingOutcome:
     """How a call of `train` ended: steps done, whether those are all, the signal that stopped it, the weights.
 
-    ``main`` is true in one process of several: the one that wrote them.
+    ``ends`` are the steps whose weights these are the mean of, empty for the running average. ``main`` is true in one
+    process of several: the one that wrote them.
     """
 
     step: int
     finished: bool
     signal: int
     weights: Path
+    ends: tuple[int, ...] = ()
     main: bool = True
 
 
@@ -109,6 +111,7 @@ class Training:
         self.average = RunningAverage(self.network, self.config.optim.ema)
         optimizer = make_optimizer(self.network.parameters(), self.config.optim)
         self.ends = MeanOfEnds(shares_at_ends(self.config))
+        self.mean_scores: dict[str, float] | None = None
         self.step, self.best = 0, -math.inf
         if saved:
             self.step, self.best = saved["step"], saved["best"]
@@ -228,6 +231,14 @@ class Training:
             self.best = numbers["total"]
             self.write_weights("best.safetensors", self.averaged(), numbers)
 
+    def validate_mean(self, journal: Journal) -> None:
+        """Score the mean that is shipped, once it is complete. Main process only."""
+        if self.validation and self.main and self.ends.complete:
+            self.mean_scores = score(self.shipped(), self.validation, self.config.val.crop, self.device)
+            journal.scalars("mean", self.step, self.mean_scores)
+            numbers = " ".join(f"{name} {value:.3f}" for name, value in self.mean_scores.items())
+            journal.note(f"mean of steps {', '.join(map(str, self.ends.taken))}: {numbers}")
+
     def show(self, journal: Journal) -> None:
         """Fused sample pictures beside their sources: validation pairs, else the first crops."""
         if not self.main:
@@ -251,6 +262,7 @@ class Training:
             journal.scalars("train", self.step, numbers)
         if self.due(self.config.val.every):
             self.validate(journal)
+            self.validate_mean(journal)
         if self.due(run.samples_every):
             self.show(journal)
         overdue = run.save_minutes and time.monotonic() - self.saved_at > 60 * run.save_minutes
@@ -347,7 +359,8 @@ def train(config: TrainConfig, *, accept_changes: bool = False) -> TrainingOutco
     finished = training.step == run.last_step
     weights = run.folder / "last.safetensors"
     if finished and training.main:
-        training.write_weights(weights.name, training.shipped())
+        training.write_weights(weights.name, training.shipped(), training.mean_scores)
     training.accelerator.wait_for_everyone()
     training.accelerator.end_training()
-    return TrainingOutcome(training.step, finished, stop.received, weights, training.main)
+    ends = tuple(training.ends.taken) if training.ends.complete else ()
+    return TrainingOutcome(training.step, finished, stop.received, weights, ends, training.main)
