@@ -27,16 +27,15 @@ def test_a_method_without_weights_has_no_hash_and_an_unknown_name_is_told() -> N
         weights_hash("missing.safetensors")
 
 
-@pytest.mark.parametrize(
-    "card", [card for card in available_models() if "tno" in (card.scores or {})], ids=lambda card: card.name
-)
-def test_the_tables_of_models_show_the_scores_of_the_cards(card: ModelCard) -> None:
+@pytest.mark.parametrize("name", ["cmmdl-ivf", "cmmdl-rt"])
+def test_the_tables_of_models_show_the_scores_of_the_cards(name: str) -> None:
     """``python benchmarks/models_table.py --write`` writes them again."""
     root = Path(__file__).resolve().parents[1]
-    readme, board = (root.joinpath(name).read_text(encoding="utf-8") for name in ("README.md", "docs/leaderboard.md"))
-    ranks = " / ".join(f"{card.scores[data]['mean rank of 14']:.2f}" for data in ("tno", "roadscene"))
-    (row,) = (line for line in readme.splitlines() if line.startswith(f"| [{card.name}]"))
+    readme, board = (root.joinpath(page).read_text(encoding="utf-8") for page in ("README.md", "docs/leaderboard.md"))
+    scores = next(card.scores for card in available_models() if card.name == name) or {}
+    ranks = " / ".join(f"{scores[data]['mean rank of 14']:.2f}" for data in ("tno", "roadscene"))
+    (row,) = (line for line in readme.splitlines() if line.startswith(f"| [{name}]"))
     assert row.endswith(f"| {ranks} |")
     for data in ("tno", "roadscene"):
-        numbers = " | ".join(f"{card.scores[data][metric]:.4g}" for metric in ("EN", "SD", "SF", "AG", "MI", "SCD"))
-        assert any(f"**{card.name}**" in line and numbers in line for line in board.splitlines())
+        numbers = " | ".join(f"{scores[data][metric]:.4g}" for metric in ("EN", "SD", "SF", "AG", "MI", "SCD"))
+        assert any(f"**{name}**" in line and numbers in line for line in board.splitlines())
