@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
@@ -30,8 +31,8 @@ Line = dict[str, float]
 
 
 def read(log: Path) -> tuple[dict[int, Line], dict[int, Line]]:
-    """Logged numbers and scores by step; of a step that was taken twice, after a resume, the last."""
-    found: dict[str, dict[int, Line]] = {"train": {}, "val": {}}
+    """Logged numbers and scores of the running average by step; of a step taken twice, after a resume, the last."""
+    found: dict[str, dict[int, Line]] = defaultdict(dict)
     for text in log.read_text(encoding="utf-8").splitlines():
         line = json.loads(text)
         found[line["kind"]][int(line["step"])] = line

@@ -32,6 +32,15 @@ def test_rows_are_means_since_the_row_above(tmp_path: Path) -> None:
     assert [row[-1] for row in rows[2:]] == [*[""] * 7, "0.50"]
 
 
+def test_scores_of_the_mean_at_the_end_are_left_out(tmp_path: Path) -> None:
+    """They are of other weights than the running average's above them."""
+    log = write_log(tmp_path / "log.jsonl", 250, 1.0)
+    rows = curve(log)
+    mean = {"step": 250, "kind": "mean", "EN": 0.9, "total": 0.9}
+    log.write_text(log.read_text(encoding="utf-8") + json.dumps(mean) + "\n")
+    assert curve(log) == rows
+
+
 def test_a_run_is_compared_as_far_as_it_is(tmp_path: Path) -> None:
     logs = write_log(tmp_path / "long.jsonl", 1700, 1.0), write_log(tmp_path / "short.jsonl", 450, 2.0)
     rows = curve(*logs)[2:]
