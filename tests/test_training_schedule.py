@@ -16,14 +16,7 @@ from cmmdl.training import loop
 from cmmdl.training.config import OptimConfig, TrainConfig
 from cmmdl.training.configfile import load_config
 from cmmdl.training.optim import RunningAverage, make_optimizer
-from cmmdl.training.schedule import (
-    batch_numbers,
-    drawn_before,
-    loss_weights,
-    rate_at,
-    restarts,
-    steps_since_restart,
-)
+from cmmdl.training.schedule import batch_numbers, drawn_before, loss_weights, rate_at, restarts, steps_since_restart
 from cmmdl.training.setup import without_idle_biases
 from cmmdl.training.step import Step
 from cmmdl.weights.loading import load_model

@@ -6,7 +6,6 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from cmmdl.errors import UserError
@@ -52,7 +51,7 @@ class MeanOfEnds:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"taken": dict(self.taken), "sum": dict(self.sum)}
+        return {"taken": self.taken, "sum": self.sum}
 
     def restore(self, saved: dict[str, Any] | None, step: int, folder: Path) -> None:
         """Go on after ``step`` steps with what a checkpoint kept; None from one that knows no shares.
@@ -65,9 +64,9 @@ class MeanOfEnds:
         saved = saved or {"taken": {}, "sum": {}}
         due = {end: share for end, share in self.shares.items() if end <= step}
         if saved["taken"] != due:
-            steps = ", ".join(str(end) for end, _ in sorted(dict(saved["taken"].items() ^ due.items()).items()))
+            steps = ", ".join(map(str, sorted({end for end, _ in saved["taken"].items() ^ due.items()})))
             raise UserError(
                 f"{folder}: by now, after {step} steps, the mean would hold other weights or shares (step {steps}): "
                 "restore the ends and shares of phases, take all shares out, or use another run folder (-o)"
             )
-        self.taken, self.sum = dict(saved["taken"]), {name: torch.clone(value) for name, value in saved["sum"].items()}
+        self.taken, self.sum = saved["taken"], saved["sum"]

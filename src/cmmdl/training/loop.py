@@ -221,23 +221,23 @@ class Training:
         return bool(self.accelerator.reduce(votes, "sum").item() == self.accelerator.num_processes)
 
     def validate(self, journal: Journal) -> None:
-        """Score the averaged weights and keep them if they are the best so far. Main process only."""
+        """Score the averaged weights, keep them if they are the best so far; then the mean. Main process alone."""
         if not self.validation or not self.main:
             return
-        numbers = score(self.averaged(), self.validation, self.config.val.crop, self.device)
-        journal.scalars("val", self.step, numbers)
-        journal.note(f"step {self.step}: " + " ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
+        numbers = self.judge(journal, "val", f"step {self.step}", self.averaged())
         if numbers["total"] > self.best:
             self.best = numbers["total"]
             self.write_weights("best.safetensors", self.averaged(), numbers)
+        if self.ends.complete:
+            steps = ", ".join(map(str, self.ends.taken))
+            self.mean_scores = self.judge(journal, "mean", f"mean of steps {steps}", self.shipped())
 
-    def validate_mean(self, journal: Journal) -> None:
-        """Score the mean that is shipped, once it is complete. Main process only."""
-        if self.validation and self.main and self.ends.complete:
-            self.mean_scores = score(self.shipped(), self.validation, self.config.val.crop, self.device)
-            journal.scalars("mean", self.step, self.mean_scores)
-            numbers = " ".join(f"{name} {value:.3f}" for name, value in self.mean_scores.items())
-            journal.note(f"mean of steps {', '.join(map(str, self.ends.taken))}: {numbers}")
+    def judge(self, journal: Journal, group: str, of: str, network: nn.Module) -> dict[str, float]:
+        """The scores of weights on the validation pairs, logged as a group and noted."""
+        numbers = score(network, self.validation, self.config.val.crop, self.device)
+        journal.scalars(group, self.step, numbers)
+        journal.note(f"{of}: " + " ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
+        return numbers
 
     def show(self, journal: Journal) -> None:
         """Fused sample pictures beside their sources: validation pairs, else the first crops."""
@@ -262,7 +262,6 @@ class Training:
             journal.scalars("train", self.step, numbers)
         if self.due(self.config.val.every):
             self.validate(journal)
-            self.validate_mean(journal)
         if self.due(run.samples_every):
             self.show(journal)
         overdue = run.save_minutes and time.monotonic() - self.saved_at > 60 * run.save_minutes
